@@ -1,0 +1,12 @@
+std = "lua54"
+max_line_length = 100
+max_cyclomatic_complexity = 20
+cache = false
+exclude_files = { "build", "data", "runs", "tests/golden" }
+
+-- names that say that a value is not used
+ignore = { "212/self", "212/_.*", "213/_.*", "211/_.*" }
+
+files["tests"] = { std = "lua54+busted" }
+files["tests/**/*.lua"] = { std = "lua54+busted" }
+files[".busted"] = { std = "lua54" }

@@ -1,0 +1,78 @@
+-- A convolutional auto-encoder. The encoder alternates convolution and pooling, and pooling
+-- remembers the position of each maximum; the decoder undoes both in reverse order: unpooling puts
+-- every value back to its position, deconvolution (transposed convolution) restores its
+-- surroundings.
+--
+--   gan-lua examples/conv_autoencoder.lua --out runs/conv_autoencoder
+
+local gan = require "gan"
+local nn, optim, loss = gan.nn, gan.optim, gan.loss
+
+local opt = gan.opts{
+  "Trains a convolutional auto-encoder with unpooling on Fashion-MNIST.",
+  {"epochs", 3, "passes over the training images"},
+  {"batch_size", 64, "images in a batch"},
+  {"lr", 1e-3, "learning rate"},
+  {"seed", 1, "start of the random numbers"},
+  {"images", 60000, "use only the first so many images"},
+  {"steps", 0, "stop after so many steps (0: do not)"},
+  {"out", "runs/conv_autoencoder", "run folder"},
+}
+if not opt then return end
+gan.manual_seed(opt.seed)
+
+local train = assert(gan.data.fashion_mnist{split = "train"})
+local test = assert(gan.data.fashion_mnist{split = "test"})
+local batches = gan.data.batches{
+  train.images:slice(1, 1, opt.images), batch_size = opt.batch_size, shuffle = true,
+}
+
+local Net = nn.module("Net", {
+  init = function(self)
+    self.conv1 = nn.Conv2d{1, 16, kernel_size = 3, padding = 1}
+    self.conv2 = nn.Conv2d{16, 8, kernel_size = 3, padding = 1}
+    self.deconv2 = nn.ConvTranspose2d{8, 16, kernel_size = 3, padding = 1}
+    self.deconv1 = nn.ConvTranspose2d{16, 1, kernel_size = 3, padding = 1}
+    self.pool = nn.MaxPool2d{2, return_indices = true}
+    self.unpool = nn.MaxUnpool2d{2}
+  end,
+  forward = function(self, x)                 -- (N, 1, 28, 28)
+    local positions1, positions2
+    x = self.conv1(x):relu()                  -- (N, 16, 28, 28)
+    x, positions1 = self.pool(x)              -- (N, 16, 14, 14)
+    x = self.conv2(x):relu()                  -- (N, 8, 14, 14)
+    x, positions2 = self.pool(x)              -- (N, 8, 7, 7)
+    x = self.unpool(x, positions2)
+    x = self.deconv2(x):relu()                -- (N, 16, 14, 14)
+    x = self.unpool(x, positions1)
+    return self.deconv1(x):sigmoid()          -- (N, 1, 28, 28)
+  end,
+})
+
+local net = Net{}
+local adam = optim.Adam{net:parameters(), lr = opt.lr}
+
+local function step(images)
+  local error = loss.squared_error(net(images), images)
+  adam:zero_grad()
+  error:backward()
+  adam:step()
+  return {error = error}
+end
+
+local run = gan.report.run{opt.out, options = opt}
+local samples = test.images:slice(1, 1, 10):to(gan.config.real) / 255
+
+local function after_epoch(epoch)
+  local restored = gan.no_grad(net, samples)
+  local path = run:path(("restored-%03d.png"):format(epoch))
+  assert(gan.image.save(path, gan.cat({samples, restored}, {dim = 1}), {columns = 10}))
+  run:save(net)
+  return {test = loss.squared_error(restored, samples):item()}
+end
+
+gan.train.loop{
+  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  step = step, after_epoch = after_epoch,
+}
+print("pictures, metrics and weights are in " .. opt.out)

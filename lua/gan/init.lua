@@ -1,0 +1,32 @@
+--- `require "gan"`: the tensors and ops of the runtime, and the parts of the library written in
+-- Lua, which are loaded when they are first used. Makes no globals.
+
+local gan = require "gan.core"
+
+-- field of `gan` -> the file that it is loaded from
+local parts = {
+  nn = "gan.nn",
+  optim = "gan.optim",
+  loss = "gan.loss",
+  data = "gan.data",
+  image = "gan.image",
+  train = "gan.train",
+  report = "gan.report",
+  repl = "gan.repl",
+  help = "gan.help",
+  json = "gan.json",
+  options = "gan.options",
+  gradcheck = "gan.gradcheck",
+  pretty = "gan.pretty",
+  opts = "gan.train.options",
+}
+
+return setmetatable(gan, {
+  __index = function(self, key)
+    local part = parts[key] and require(parts[key])
+    if part ~= nil then
+      rawset(self, key, part)
+    end
+    return part
+  end,
+})

@@ -1,0 +1,86 @@
+--- Learning-rate schedules: each sets the rate of every group of an optimiser to its starting rate
+-- times a factor of the number of calls of `schedule:step()`.
+--
+--     local schedule = optim.CosineLR{opt, steps = 100, warmup = 5}
+--     for epoch = 1, 100 do ... schedule:step() end
+
+local options = require "gan.options"
+
+local Schedule = {}
+Schedule.__index = Schedule
+Schedule.__name = "gan.optim.schedule"
+
+local function apply(self)
+  local factor = self.factor(self.t)
+  if self.warmup > 0 then
+    factor = factor * math.min(1, (self.t + 1) / self.warmup)
+  end
+  for i, group in ipairs(self.optimizer.groups) do
+    group.lr = self.base[i] * factor
+  end
+end
+
+--- One more epoch (or step: whatever the schedule counts) is done.
+function Schedule:step()
+  self.t = self.t + 1
+  apply(self)
+end
+
+--- { t = calls so far, base = starting rates }.
+function Schedule:state_dict()
+  return { t = self.t, base = { table.unpack(self.base) } }
+end
+
+--- Continues from a saved state.
+function Schedule:load_state_dict(state)
+  self.t, self.base = state.t, { table.unpack(state.base) }
+  apply(self)
+end
+
+local function define(name, spec, make)
+  return function(given)
+    local o = options.check("optim." .. name, given, "optimizer:any ; warmup:int=0 " .. spec)
+    if type(o.optimizer) ~= "table" or not o.optimizer.groups then
+      error(("optim.%s: takes an optimiser first, as in optim.%s{opt, ...}"):format(name, name), 2)
+    end
+    local self = setmetatable({
+      optimizer = o.optimizer, factor = make(o), warmup = o.warmup, base = {}, t = 0,
+    }, Schedule)
+    for i, group in ipairs(o.optimizer.groups) do
+      self.base[i] = group.lr
+    end
+    apply(self)
+    return self
+  end
+end
+
+local schedule = {}
+
+--- optim.LambdaLR{opt, f=}: factor f(t), t = 0, 1, 2 ... All schedules take warmup=n: the first n
+-- rates rise linearly.
+schedule.LambdaLR = define("LambdaLR", "f:callable", function(o) return o.f end)
+
+--- optim.StepLR{opt, step_size=, gamma=0.1}: times gamma every step_size calls.
+schedule.StepLR = define("StepLR", "step_size:count gamma:number=0.1", function(o)
+  return function(t) return o.gamma ^ (t // o.step_size) end
+end)
+
+--- optim.ExponentialLR{opt, gamma=}: times gamma at every call.
+schedule.ExponentialLR = define("ExponentialLR", "gamma:number", function(o)
+  return function(t) return o.gamma ^ t end
+end)
+
+--- optim.CosineLR{opt, steps=, floor=0}: half a cosine from 1 down to `floor` in so many calls.
+schedule.CosineLR = define("CosineLR", "steps:count floor:number=0", function(o)
+  return function(t)
+    local part = math.min(t / o.steps, 1)
+    return o.floor + (1 - o.floor) * 0.5 * (1 + math.cos(math.pi * part))
+  end
+end)
+
+--- optim.WarmupLR{opt, warmup=n}: only the linear rise.
+schedule.WarmupLR = define("WarmupLR", "", function()
+  return function() return 1 end
+end)
+
+return schedule

@@ -1,0 +1,142 @@
+--- Options of a script from its command line: gan.opts{...}.
+--
+--     local opt = gan.opts{
+--       "Trains a GAN on Fashion-MNIST.",
+--       {"epochs", 20, "passes over the training images"},
+--       {"lr", 2e-4, "learning rate of both optimisers"},
+--       {"data", "fashion", "what to learn", choices = {"fashion", "mnist"}},
+--     }
+--     if not opt then return end        -- it was --help
+--
+-- `gan-lua script.lua --epochs 5 --lr=1e-3`: a default's type is the option's type (integers stay
+-- integers), `--no-NAME` switches a boolean off, `-` and `_` in names are the same. Extra words are
+-- kept in the list part of the result. What is wrong is an error without a stack traceback.
+
+local options = require "gan.options"
+
+-- An error that prints as a plain line: the interpreter adds no traceback to it.
+local usage_error = { __name = "usage error", __tostring = function(e) return e.message end }
+
+local function fail(message, ...)
+  error(setmetatable({ message = message:format(...) }, usage_error), 0)
+end
+
+local function kind_of(default)
+  return math.type(default) or type(default)
+end
+
+local function flag(name)
+  return "--" .. name:gsub("_", "-")
+end
+
+local words = { integer = "N", float = "X", string = "TEXT", boolean = "" }
+
+local function help(declared)
+  local lines, width = {}, 0
+  for i, field in ipairs(declared) do
+    local word = field.choices and table.concat(field.choices, "|") or words[kind_of(field[2])]
+    lines[i] = flag(field[1]) .. (word ~= "" and " " .. word or "")
+    width = math.max(width, #lines[i])
+  end
+  for i, field in ipairs(declared) do
+    local default = field[2] == "" and "" or (" (%s)"):format(tostring(field[2]))
+    lines[i] = "  " .. lines[i] .. (" "):rep(width - #lines[i] + 2) .. (field[3] or "") .. default
+  end
+  table.insert(lines, 1, (declared.about and declared.about .. "\n\n" or "") .. "Options:")
+  lines[#lines + 1] = "  --help" .. (" "):rep(width - 4) .. "this text"
+  return table.concat(lines, "\n")
+end
+
+local function convert(field, text)
+  local kind, v = kind_of(field[2]), text
+  if kind == "integer" then
+    v = math.tointeger(tonumber(text))
+  elseif kind == "float" then
+    v = tonumber(text)
+    v = v and v + 0.0
+  elseif kind == "boolean" then
+    v = ({ ["true"] = true, ["false"] = false })[text]
+  end
+  if v == nil or v ~= v then
+    fail("%s: %s is not %s", flag(field[1]), text, kind == "integer" and "an integer"
+      or kind == "float" and "a number" or "true or false")
+  end
+  for _, choice in ipairs(field.choices or {}) do
+    if choice == v then
+      return v
+    end
+  end
+  if field.choices then
+    fail("%s: '%s' is not one of %s%s", flag(field[1]), text, table.concat(field.choices, ", "),
+      options.hint(text, field.choices))
+  end
+  return v
+end
+
+local function declare(given)
+  local declared = { by_name = {}, names = { "help" } }
+  for _, field in ipairs(given) do
+    if type(field) == "string" then
+      declared.about = field
+    else
+      assert(type(field[1]) == "string" and field[2] ~= nil,
+        "opts: an option is {name, default, text}")
+      declared[#declared + 1] = field
+      declared.by_name[field[1]] = field
+      declared.names[#declared.names + 1] = field[1]
+    end
+  end
+  return declared
+end
+
+--- The field, value and number of words used up by words[i], which begins with `--`.
+local function read_option(declared, given, i)
+  local name, value = given[i]:match("^%-%-([^=]+)=?(.*)$")
+  name = name and name:gsub("-", "_")
+  local field = name and declared.by_name[name]
+  if not field and name and name:find "^no_" then
+    field = declared.by_name[name:sub(4)]
+    if field and kind_of(field[2]) == "boolean" then
+      return field, "false", 1
+    end
+    field = nil
+  end
+  if not field then
+    fail("unknown option %s%s", given[i], options.hint(name or "", declared.names)
+      :gsub("'([%w_]+)'", function(n) return flag(n) end))
+  elseif given[i]:find("=", 1, true) then
+    return field, value, 1
+  elseif kind_of(field[2]) == "boolean" then
+    return field, "true", 1
+  elseif given[i + 1] == nil then
+    fail("%s: a value is missing", flag(name))
+  end
+  return field, given[i + 1], 2
+end
+
+--- Reads the command line (the global `arg`, or the list `args`). Returns a table with every
+-- option, or nil after printing help.
+return function(given)
+  local declared, result = declare(given), {}
+  local list = given.args or rawget(_G, "arg") or {}
+  for _, field in ipairs(declared) do
+    result[field[1]] = field[2]
+  end
+  local i = 1
+  while i <= #list do
+    if list[i] == "--help" or list[i] == "-h" then
+      print(help(declared))
+      return nil
+    elseif list[i]:sub(1, 2) == "--" and #list[i] > 2 then
+      local field, text, used = read_option(declared, list, i)
+      result[field[1]] = convert(field, text)
+      i = i + used
+    else
+      if list[i] ~= "--" then
+        result[#result + 1] = list[i]
+      end
+      i = i + 1
+    end
+  end
+  return result
+end

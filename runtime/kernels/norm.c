@@ -1,0 +1,393 @@
+/*
+** norm.c - see norm.h.
+**
+** Sums are written with vectors of 64 bytes because the compiler may not reorder additions by
+** itself; the lanes are the same for every instruction set. Element-wise passes are plain loops.
+*/
+#include <stdbool.h>
+#include <string.h>
+
+#include "norm.h"
+
+#pragma GCC diagnostic ignored "-Wpsabi" /* vectors are only passed to inlined functions */
+
+enum {
+  LANES = 64 / sizeof(gan_real),
+  PANEL = 4,          /* vectors of columns that are summed side by side */
+  ROWS = 64,          /* rows of a block: 64 x 4 x 64 bytes stay in the first cache */
+  RUN = 64 * LANES    /* elements of a block of a run */
+};
+
+typedef gan_real vec __attribute__((vector_size(64), aligned(sizeof(gan_real)), may_alias));
+#ifdef GAN_DOUBLE
+typedef int64_t mask __attribute__((vector_size(64)));
+#else
+typedef int32_t mask __attribute__((vector_size(64)));
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec load (const gan_real *p) { return *(const vec *)p; }
+INLINE vec splat (gan_real x) { return x - (vec){ 0 }; }
+
+INLINE double total (vec v) {
+  double s = 0;
+  for (int i = 0; i < LANES; i++) s += (double)v[i];
+  return s;
+}
+
+/* g, times slope where pre <= 0 (0 there when slope is 0, whatever g is) */
+INLINE vec gate (vec g, vec pre, gan_real slope) {
+  mask low = (mask)(pre <= 0);
+  vec s = { 0 };
+  if (slope != 0) s = g * slope;
+  return (vec)(((mask)g & ~low) | ((mask)s & low));
+}
+
+INLINE gan_real gate1 (gan_real g, gan_real pre, gan_real slope) {
+  return pre <= 0 ? (slope == 0 ? 0 : g * slope) : g;
+}
+
+/* ---- moments ------------------------------------------------------------------------------ */
+
+/* Adds a block of k elements to n others: means and sums of squared deviations. */
+INLINE void merge (double n, double k, double block_mean, double block_m2, double *mean,
+                   double *m2) {
+  double delta = block_mean - *mean, part = k / (n + k);
+  *mean += delta * part;
+  *m2 += block_m2 + delta * delta * n * part;
+}
+
+/* Second reading of a block: the deviations' own sum takes out the rounding of the mean. */
+INLINE void block_moments (int64_t n, const gan_real *x, double *mean, double *m2) {
+  vec s0 = { 0 }, s1 = { 0 };
+  int64_t i = 0;
+  double sum = 0;
+  for (; i + 2 * LANES <= n; i += 2 * LANES) {
+    s0 += load(x + i);
+    s1 += load(x + i + LANES);
+  }
+  for (int64_t k = i; k < n; k++) sum += (double)x[k];
+  gan_real m = (gan_real)((total(s0 + s1) + sum) / (double)n);
+  vec e = { 0 }, q0 = { 0 }, q1 = { 0 }, mv = splat(m);
+  double es = 0, qs = 0;
+  for (int64_t k = i; k < n; k++) {
+    double d = (double)x[k] - (double)m;
+    es += d;
+    qs += d * d;
+  }
+  for (i = 0; i + 2 * LANES <= n; i += 2 * LANES) {
+    vec d0 = load(x + i) - mv, d1 = load(x + i + LANES) - mv;
+    e += d0 + d1;
+    q0 += d0 * d0;
+    q1 += d1 * d1;
+  }
+  es += total(e);
+  qs += total(q0 + q1) - es * es / (double)n;
+  *mean = (double)m + es / (double)n;
+  *m2 = qs > 0 || qs != qs ? qs : 0;
+}
+
+static void run_moments (int64_t n, const gan_real *x, double *mean, double *m2) {
+  *mean = *m2 = 0;
+  for (int64_t at = 0; at < n; at += RUN) {
+    double bm, b2;
+    int64_t k = n - at < RUN ? n - at : RUN;
+    block_moments(k, x + at, &bm, &b2);
+    if (at == 0) *mean = bm, *m2 = b2;
+    else merge((double)at, (double)k, bm, b2, mean, m2);
+  }
+}
+
+/* `nv` vectors of columns, up to ROWS rows, added to n rows before */
+INLINE void block_columns (int nv, int64_t n, int64_t rows, int64_t ld, const gan_real *x,
+                           double *mean, double *m2) {
+  vec s[PANEL], e[PANEL], q[PANEL];
+  for (int v = 0; v < nv; v++) s[v] = e[v] = q[v] = (vec){ 0 };
+  for (int64_t r = 0; r < rows; r++)
+    for (int v = 0; v < nv; v++) s[v] += load(x + r * ld + v * LANES);
+  gan_real k = (gan_real)1 / (gan_real)rows;
+  for (int v = 0; v < nv; v++) s[v] *= k;
+  for (int64_t r = 0; r < rows; r++)
+    for (int v = 0; v < nv; v++) {
+      vec d = load(x + r * ld + v * LANES) - s[v];
+      e[v] += d;
+      q[v] += d * d;
+    }
+  double count = (double)rows;
+  for (int v = 0; v < nv; v++)
+    for (int i = 0; i < LANES; i++) {
+      double es = (double)e[v][i], qs = (double)q[v][i] - es * es / count;
+      double bm = (double)s[v][i] + es / count;
+      qs = qs > 0 || qs != qs ? qs : 0;
+      if (n == 0) mean[v * LANES + i] = bm, m2[v * LANES + i] = qs;
+      else merge((double)n, count, bm, qs, &mean[v * LANES + i], &m2[v * LANES + i]);
+    }
+}
+
+INLINE void panel_moments (int nv, int64_t rows, int64_t ld, const gan_real *x, double *mean,
+                           double *m2) {
+  for (int64_t r = 0; r < rows; r += ROWS)
+    block_columns(nv, r, rows - r < ROWS ? rows - r : ROWS, ld, x + r * ld, mean, m2);
+}
+
+/* Fewer columns than a vector has lanes: one at a time, gathered. */
+static void few_moments (int64_t rows, int64_t cols, int64_t ld, const gan_real *x, double *mean,
+                         double *m2) {
+  gan_real run[RUN];
+  for (int64_t j = 0; j < cols; j++)
+    for (int64_t r = 0; r < rows; r += RUN) {
+      int64_t k = rows - r < RUN ? rows - r : RUN;
+      double bm, b2;
+      for (int64_t i = 0; i < k; i++) run[i] = x[(r + i) * ld + j];
+      block_moments(k, run, &bm, &b2);
+      if (r == 0) mean[j] = bm, m2[j] = b2;
+      else merge((double)r, (double)k, bm, b2, &mean[j], &m2[j]);
+    }
+}
+
+/* Calls wide for whole panels, one for single vectors, few for less than a vector. The last vector
+   overlaps the one before it when the columns do not fill it: the same sums are made twice. */
+#define PANELS(wide, one, few)                                          \
+  int64_t j = 0;                                                        \
+  for (; j + PANEL * LANES <= cols; j += PANEL * LANES) { wide; }       \
+  for (; j < cols; j += LANES) {                                        \
+    if (cols < LANES) { few; break; }                                   \
+    if (j + LANES > cols) j = cols - LANES;                             \
+    one;                                                                \
+  }
+
+static void col_moments (int64_t rows, int64_t cols, int64_t ld, const gan_real *x, double *mean,
+                         double *m2) {
+  PANELS(panel_moments(PANEL, rows, ld, x + j, mean + j, m2 + j),
+         panel_moments(1, rows, ld, x + j, mean + j, m2 + j),
+         few_moments(rows, cols, ld, x, mean, m2))
+}
+
+/* ---- y = act(scale x + shift) -------------------------------------------------------------- */
+
+static void run_affine (int64_t n, const gan_real *restrict x, gan_real scale, gan_real shift,
+                        gan_real slope, gan_real *restrict y) {
+  if (slope == 1) {
+    for (int64_t i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    return;
+  }
+  for (int64_t i = 0; i < n; i++) {
+    gan_real t = scale * x[i] + shift;
+    y[i] = gate1(t, t, slope);
+  }
+}
+
+static void col_affine (int64_t rows, int64_t cols, int64_t ld, const gan_real *x,
+                        const gan_real *restrict scale, const gan_real *restrict shift,
+                        gan_real slope, gan_real *y) {
+  for (int64_t r = 0; r < rows; r++) {
+    const gan_real *restrict xr = x + r * ld;
+    gan_real *restrict yr = y + r * ld;
+    if (slope == 1) {
+      for (int64_t j = 0; j < cols; j++) yr[j] = scale[j] * xr[j] + shift[j];
+      continue;
+    }
+    for (int64_t j = 0; j < cols; j++) {
+      gan_real t = scale[j] * xr[j] + shift[j];
+      yr[j] = gate1(t, t, slope);
+    }
+  }
+}
+
+/* ---- sums of g and g (x - mean) ------------------------------------------------------------ */
+
+/* The first of a run's elements that fill whole vectors, in blocks; then the rest. */
+INLINE void sums (bool act, int64_t n, const gan_real *gy, const gan_real *x, gan_real mean,
+                  gan_real scale, gan_real shift, gan_real slope, double *s1, double *s2) {
+  double t1 = 0, t2 = 0;
+  int64_t i = 0;
+  while (i + LANES <= n) {
+    int64_t end = n - i < RUN ? n : i + RUN;
+    vec a = { 0 }, b = { 0 };
+    for (; i + LANES <= end; i += LANES) {
+      vec g = load(gy + i), v = load(x + i);
+      if (act) g = gate(g, v * scale + shift, slope);
+      a += g;
+      b += g * (v - mean);
+    }
+    t1 += total(a);
+    t2 += total(b);
+  }
+  for (; i < n; i++) {
+    gan_real g = act ? gate1(gy[i], scale * x[i] + shift, slope) : gy[i];
+    t1 += (double)g;
+    t2 += (double)g * (double)(x[i] - mean);
+  }
+  *s1 = t1;
+  *s2 = t2;
+}
+
+static void run_sums (int64_t n, const gan_real *gy, const gan_real *x, gan_real mean,
+                      gan_real scale, gan_real shift, gan_real slope, double *s1, double *s2) {
+  if (slope == 1) sums(false, n, gy, x, mean, 0, 0, 1, s1, s2);
+  else sums(true, n, gy, x, mean, scale, shift, slope, s1, s2);
+}
+
+INLINE void panel_sums (int nv, bool act, int64_t rows, int64_t ld, const gan_real *gy,
+                        const gan_real *x, const gan_real *mean, const gan_real *scale,
+                        const gan_real *shift, gan_real slope, double *s1, double *s2) {
+  vec m[PANEL], k[PANEL], h[PANEL];
+  for (int v = 0; v < nv; v++) {
+    m[v] = load(mean + v * LANES);
+    if (act) k[v] = load(scale + v * LANES), h[v] = load(shift + v * LANES);
+  }
+  for (int64_t r = 0; r < rows;) {
+    int64_t end = rows - r < 4 * ROWS ? rows : r + 4 * ROWS;
+    bool first = r == 0;
+    vec a[PANEL], b[PANEL];
+    for (int v = 0; v < nv; v++) a[v] = b[v] = (vec){ 0 };
+    for (; r < end; r++)
+      for (int v = 0; v < nv; v++) {
+        vec g = load(gy + r * ld + v * LANES), t = load(x + r * ld + v * LANES);
+        if (act) g = gate(g, t * k[v] + h[v], slope);
+        a[v] += g;
+        b[v] += g * (t - m[v]);
+      }
+    for (int v = 0; v < nv; v++)
+      for (int i = 0; i < LANES; i++) {
+        s1[v * LANES + i] = (first ? 0 : s1[v * LANES + i]) + (double)a[v][i];
+        s2[v * LANES + i] = (first ? 0 : s2[v * LANES + i]) + (double)b[v][i];
+      }
+  }
+}
+
+static void few_sums (int64_t rows, int64_t cols, int64_t ld, const gan_real *gy,
+                      const gan_real *x, const gan_real *mean, const gan_real *scale,
+                      const gan_real *shift, gan_real slope, double *s1, double *s2) {
+  for (int64_t j = 0; j < cols; j++) s1[j] = s2[j] = 0;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t j = 0; j < cols; j++) {
+      gan_real g = gy[r * ld + j], t = x[r * ld + j];
+      if (slope != 1) g = gate1(g, scale[j] * t + shift[j], slope);
+      s1[j] += (double)g;
+      s2[j] += (double)g * (double)(t - mean[j]);
+    }
+}
+
+static void col_sums (int64_t rows, int64_t cols, int64_t ld, const gan_real *gy,
+                      const gan_real *x, const gan_real *mean, const gan_real *scale,
+                      const gan_real *shift, gan_real slope, double *s1, double *s2) {
+#define AT(act) rows, ld, gy + j, x + j, mean + j, (act) ? scale + j : NULL, \
+                (act) ? shift + j : NULL, slope, s1 + j, s2 + j
+  if (slope == 1) {
+    PANELS(panel_sums(PANEL, false, AT(false)), panel_sums(1, false, AT(false)),
+           few_sums(rows, cols, ld, gy, x, mean, scale, shift, slope, s1, s2))
+  }
+  else {
+    PANELS(panel_sums(PANEL, true, AT(true)), panel_sums(1, true, AT(true)),
+           few_sums(rows, cols, ld, gy, x, mean, scale, shift, slope, s1, s2))
+  }
+#undef AT
+}
+
+/* ---- gx = a g + b x + d -------------------------------------------------------------------- */
+
+static void run_combine (int64_t n, const gan_real *restrict gy, const gan_real *restrict x,
+                         gan_real a, gan_real b, gan_real d, gan_real scale, gan_real shift,
+                         gan_real slope, gan_real *restrict gx) {
+  if (slope == 1) {
+    for (int64_t i = 0; i < n; i++) gx[i] = a * gy[i] + (b * x[i] + d);
+    return;
+  }
+  for (int64_t i = 0; i < n; i++)
+    gx[i] = a * gate1(gy[i], scale * x[i] + shift, slope) + (b * x[i] + d);
+}
+
+static void col_combine (int64_t rows, int64_t cols, int64_t ld, const gan_real *gy,
+                         const gan_real *x, const gan_real *restrict a, const gan_real *restrict b,
+                         const gan_real *restrict d, const gan_real *restrict scale,
+                         const gan_real *restrict shift, gan_real slope, gan_real *gx) {
+  for (int64_t r = 0; r < rows; r++) {
+    const gan_real *restrict g = gy + r * ld, *restrict t = x + r * ld;
+    gan_real *restrict out = gx + r * ld;
+    if (slope == 1) {
+      for (int64_t j = 0; j < cols; j++) out[j] = a[j] * g[j] + (b[j] * t[j] + d[j]);
+      continue;
+    }
+    for (int64_t j = 0; j < cols; j++)
+      out[j] = a[j] * gate1(g[j], scale[j] * t[j] + shift[j], slope) + (b[j] * t[j] + d[j]);
+  }
+}
+
+/* ---- rows with a weight for each element --------------------------------------------------- */
+
+static void row_affine (int64_t n, const gan_real *restrict x, gan_real mean, gan_real rstd,
+                        const gan_real *restrict w, const gan_real *restrict b,
+                        gan_real *restrict y) {
+  if (w && b) for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd * w[i] + b[i];
+  else if (w) for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd * w[i];
+  else if (b) for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd + b[i];
+  else for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd;
+}
+
+INLINE void weighted_sums (bool weighted, int64_t n, const gan_real *gy, const gan_real *x,
+                           const gan_real *w, gan_real mean, double *s1, double *s2) {
+  double t1 = 0, t2 = 0;
+  int64_t i = 0;
+  while (i + LANES <= n) {
+    int64_t end = n - i < RUN ? n : i + RUN;
+    vec a = { 0 }, b = { 0 };
+    for (; i + LANES <= end; i += LANES) {
+      vec g = load(gy + i);
+      if (weighted) g *= load(w + i);
+      a += g;
+      b += g * (load(x + i) - mean);
+    }
+    t1 += total(a);
+    t2 += total(b);
+  }
+  for (; i < n; i++) {
+    double g = (double)(weighted ? gy[i] * w[i] : gy[i]);
+    t1 += g;
+    t2 += g * (double)(x[i] - mean);
+  }
+  *s1 = t1;
+  *s2 = t2;
+}
+
+static void row_sums (int64_t n, const gan_real *gy, const gan_real *x, const gan_real *w,
+                      gan_real mean, double *s1, double *s2) {
+  if (w) weighted_sums(true, n, gy, x, w, mean, s1, s2);
+  else weighted_sums(false, n, gy, x, NULL, mean, s1, s2);
+}
+
+static void row_combine (int64_t n, const gan_real *restrict gy, const gan_real *restrict x,
+                         const gan_real *restrict w, gan_real a, gan_real b, gan_real d,
+                         gan_real *restrict gx) {
+  if (w) for (int64_t i = 0; i < n; i++) gx[i] = a * (gy[i] * w[i]) + (b * x[i] + d);
+  else for (int64_t i = 0; i < n; i++) gx[i] = a * gy[i] + (b * x[i] + d);
+}
+
+static void row_params (int64_t n, const gan_real *restrict gy, const gan_real *restrict x,
+                        gan_real mean, gan_real rstd, gan_real *restrict gw,
+                        gan_real *restrict gb) {
+  if (gw) for (int64_t i = 0; i < n; i++) gw[i] += gy[i] * ((x[i] - mean) * rstd);
+  if (gb) for (int64_t i = 0; i < n; i++) gb[i] += gy[i];
+}
+
+/* ---- sums over neighbouring channels ------------------------------------------------------- */
+
+static void window (int64_t channels, int64_t n, int64_t before, int64_t after, const gan_real *x,
+                    gan_real *y) {
+  for (int64_t c = 0; c < channels; c++) {
+    int64_t lo = c > before ? c - before : 0;
+    int64_t hi = channels - 1 - c > after ? c + after : channels - 1;
+    gan_real *restrict to = y + c * n;
+    memset(to, 0, (size_t)n * sizeof *to);
+    for (int64_t k = lo; k <= hi; k++) {
+      const gan_real *restrict from = x + k * n;
+      for (int64_t i = 0; i < n; i++) to[i] += from[i];
+    }
+  }
+}
+
+const gan_norm_table GAN_TABLE(gan_norm) = {
+  run_moments, col_moments, run_affine, col_affine, run_sums, col_sums, run_combine, col_combine,
+  row_affine, row_sums, row_combine, row_params, window
+};

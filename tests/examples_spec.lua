@@ -1,0 +1,64 @@
+-- Every example runs for a few steps on a few images, and its loss falls.
+
+local gan = require "gan"
+
+-- example -> further options, the loss that must fall (nil: only be finite), and how far
+local examples = {
+  autoencoder = { "--steps 40 --images 1280 --epochs 4 --lr 0.001", "error", 0.9 },
+  conv_autoencoder = { "--steps 20 --images 320 --epochs 4 --lr 0.003", "error", 0.9 },
+  vae = { "--steps 40 --images 1280 --epochs 4", "bound", 0.9 },
+  gan = { "--steps 12 --images 128 --epochs 12", "D", 0.9 },
+  dcgan = { "--steps 12 --images 32 --epochs 12 --batch-size 32 --width 8 --lr 0.002", "D", 0.9 },
+}
+
+local function run(name, options)
+  local interpreter = arg and arg[-1] or "build/gan-lua"
+  for i = -1, -20, -1 do
+    interpreter = arg and arg[i] or interpreter
+  end
+  local pipe = assert(io.popen(("%s examples/%s.lua %s 2>&1"):format(interpreter, name, options)))
+  local text = pipe:read "a"
+  return pipe:close(), text
+end
+
+local function metrics(folder)
+  local list = {}
+  for line in io.lines(folder .. "/metrics.jsonl") do
+    list[#list + 1] = assert(gan.json.decode(line))
+  end
+  return list
+end
+
+local has_data = gan.data.fashion_mnist{ split = "test" } ~= nil
+
+describe("the example", function()
+  for name, case in pairs(examples) do
+    it(name .. " trains", function()
+      if not has_data then
+        pending "Fashion-MNIST is not installed"
+        return
+      end
+      local folder = os.tmpname()
+      os.remove(folder)
+      local ok, text = run(name, case[1] .. " --out " .. folder)
+      assert.is_true(ok, text)
+      local lines = metrics(folder)
+      assert.is_true(#lines >= 2)
+      assert.is_true(lines[#lines][case[2]] < case[3] * lines[1][case[2]],
+        ("%s: %s to %s"):format(case[2], lines[1][case[2]], lines[#lines][case[2]]))
+      assert.is_table(gan.files.load_safetensors(folder .. "/weights.safetensors"))
+      os.execute("rm -rf '" .. folder .. "'")
+    end)
+
+    it(name .. " explains its options", function()
+      local ok, text = run(name, "--help")
+      assert.is_true(ok, text)
+      for _, option in ipairs{ "--epochs", "--batch-size", "--lr", "--seed", "--out", "--steps" } do
+        assert.matches(option .. " ", text, 1, true)
+      end
+      ok, text = run(name, "--epoch 3")
+      assert.is_nil(ok)
+      assert.matches("unknown option --epoch, did you mean --epochs?", text, 1, true)
+    end)
+  end
+end)
