@@ -113,6 +113,7 @@ $(BUILD)/gan.so: $(ALL_O)
 	$(call say,LD ,$@)$(CC) -shared -pthread $(SANITIZE) -Wl,-z,nodelete -Wl,--exclude-libs,ALL -Wl,--as-needed \
 	  $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) -lm
 
+# rdynamic: C modules that scripts load may use gan.h
 $(BUILD)/gan-lua: $(BUILD)/obj/main.o $(BUILD)/libgan.a
 	$(call say,LD ,$@)$(CC) -pthread $(SANITIZE) -rdynamic $(LDFLAGS) -o $@ $^ $(LUA_LIBS) $(BLAS_LIBS) -lm -ldl
 
@@ -162,8 +163,8 @@ INSTALLED = $(PREFIX)/bin/gan-lua $(CMOD)/gan.so $(PREFIX)/lib/libgan.a $(PREFIX
 
 install: all
 	@for d in $(sort $(dir $(INSTALLED))); do install -d "$(DESTDIR)$$d" || exit 1; done
-	install -m 755 $(BUILD)/gan-lua $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 $(BUILD)/gan.so $(DESTDIR)$(CMOD)/
+	install -s -m 755 $(BUILD)/gan-lua $(DESTDIR)$(PREFIX)/bin/
+	install -s -m 644 $(BUILD)/gan.so $(DESTDIR)$(CMOD)/
 	install -m 644 $(BUILD)/libgan.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 runtime/gan.h runtime/gan_lua.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/gan-lua/

@@ -109,12 +109,10 @@ describe("data.batches", function()
       a()
     end
     local state = a:state()
-    local rest, after = collect(a:epoch()), nil
     a = new()
     a:set_state(state)
     assert.are.same(state, a:state())
-    rest = collect(a:epoch())
-    after = collect(a:epoch())
+    local rest, after = collect(a:epoch()), collect(a:epoch())
     local b = new()
     collect(b:epoch())
     local whole = collect(b:epoch())
@@ -257,8 +255,7 @@ describe("image.grid", function()
   end)
 
   it("keeps channels apart", function()
-    local x = gan.tensor({ { { { 10 } }, { { 20 } }, { { 30 } } }, { { { 11 } }, { { 21 } }, { { 31 } } } },
-      { dtype = "uint8" })
+    local x = gan.tensor({ 10, 20, 30, 11, 21, 31 }, { dtype = "uint8" }):reshape(2, 3, 1, 1)
     assert.are.same({ { { 10, 11 } }, { { 20, 21 } }, { { 30, 31 } } },
       gan.image.grid(x, { padding = 0 }):totable())
   end)

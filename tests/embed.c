@@ -104,7 +104,7 @@ static void test_whole_library (void) {
     ok = run(L, "local before = {} for k in pairs(_G) do before[k] = true end\n"
                 "local gan = require 'gan'\n"
                 "assert(gan.ones(2, 3):sum():item() == 6)\n"
-                "for k in pairs(_G) do assert(before[k], 'a global was made: ' .. tostring(k)) end\n",
+                "for k in pairs(_G) do assert(before[k], 'a global: ' .. tostring(k)) end\n",
              why, sizeof why);
     lua_close(L);
   }
@@ -114,9 +114,10 @@ static void test_whole_library (void) {
 static void test_two_states (void) {
   char why[300] = "";
   lua_State *a = open_state(), *b = open_state();
-  bool ok = run(a, "gan = require 'gan.core'; gan.manual_seed(1); x = gan.ones(4)", why, sizeof why) &&
-            run(b, "gan = require 'gan.core'; gan.manual_seed(2); y = gan.ones(9)", why, sizeof why) &&
-            run(a, "assert(gan.memory().tensors == 1); gan.memory_limit(1 << 20)", why, sizeof why) &&
+  size_t n = sizeof why;
+  bool ok = run(a, "gan = require 'gan.core'; gan.manual_seed(1); x = gan.ones(4)", why, n) &&
+            run(b, "gan = require 'gan.core'; gan.manual_seed(2); y = gan.ones(9)", why, n) &&
+            run(a, "assert(gan.memory().tensors == 1); gan.memory_limit(1 << 20)", why, n) &&
             run(b, "assert(gan.memory().tensors == 1 and gan.memory().limit == 0)\n"
                    "y = y + y; collectgarbage()\n"
                    "assert(y:sum():item() == 18)", why, sizeof why) &&
@@ -313,10 +314,11 @@ static void test_close_with_live (void) {
   size_t before = 0;
   static const char live[] =
     "early = setmetatable({}, {__gc = function(self)\n"
-    "  if self.x then self.x = self.x * 2; local m = self.gan.memory(); self.y = self.x[1] end end})\n"
+    "  if self.x then self.x = self.x * 2; self.gan.memory(); self.y = self.x[1] end end})\n"
     "gan = require 'gan.core'\n"
     "late = setmetatable({}, {__gc = function(self)\n"
-    "  pcall(function() self.y = self.x + 1; self.scope = gan.scope(); self.z = self.y:exp() end) end})\n"
+    "  pcall(function()\n"
+    "    self.y = self.x + 1; self.scope = gan.scope(); self.z = self.y:exp() end) end})\n"
     "early.gan = gan\n"
     "x = gan.require_grad(gan.ones(100, 100))\n"
     "f = gan.Function{forward = function(ctx, v) ctx:save(v); ctx.me = f; return v * 2 end,\n"
@@ -385,7 +387,8 @@ static void drop (void *owner) {
 static int doubled (lua_State *L) {
   gan_ctx *c = gan_context(L);
   gan_tensor *x = gan_totensor(L, 1);
-  if (!x || gan_type(x) != GAN_REAL || !gan_is_contiguous(x)) return luaL_error(L, "a tensor please");
+  if (!x || gan_type(x) != GAN_REAL || !gan_is_contiguous(x))
+    return luaL_error(L, "a tensor please");
   int64_t n = gan_numel(x);
   gan_frame_open(c);
   gan_tensor *y = gan_retain(gan_new(c, GAN_REAL, 1, &n));
@@ -415,10 +418,12 @@ static void test_host_tensors (void) {
                     "assert(mine:sum():item() == 21 and doubled(mine):sum():item() == 42)\n"
                     "mine:set(10, 2, 3)\n"
                     "assert(not pcall(doubled, 3))\n"
-                    "gan.scope(function() doubled(mine) end)\n", why, sizeof why) && memory[5] == 10;
+                    "gan.scope(function() doubled(mine) end)\n", why, sizeof why) &&
+       memory[5] == 10;
   ok = ok && dropped == 0 && run(L, "mine = nil collectgarbage()", why, sizeof why) && dropped == 1;
   lua_close(L);
-  report(ok && dropped == 1, "tensors go from the host to Lua and back, over the host's memory", why);
+  report(ok && dropped == 1, "tensors go from the host to Lua and back, over the host's memory",
+         why);
 }
 
 static void test_context_alone (void) {
@@ -458,7 +463,7 @@ static void test_module (const char *path) {
     luaL_openlibs(L);
     luaL_requiref(L, "gan", open, 0);
     lua_settop(L, 0);
-    ok = run(L, "package.preload['gan.core'] = package.preload['gan.core'] or error('not preloaded')\n"
+    ok = run(L, "assert(package.preload['gan.core'], 'not preloaded')\n"
                 "local gan = require 'gan'\n"
                 "local a = gan.ones(100, 100)\n"
                 "assert(a:matmul(a):sum():item() == 1e6)\n", why, sizeof why);
@@ -471,14 +476,15 @@ static void test_module (const char *path) {
 static const char *module_path (char **argv, char *buffer, size_t size) {
   if (argv[1]) return argv[1];
   const char *slash = strrchr(argv[0], '/');
-  snprintf(buffer, size, "%.*s/../gan.so", slash ? (int)(slash - argv[0]) : 1, slash ? argv[0] : ".");
+  snprintf(buffer, size, "%.*s/../gan.so", slash ? (int)(slash - argv[0]) : 1,
+           slash ? argv[0] : ".");
   return buffer;
 }
 
 int main (int argc, char **argv) {
   char path[4096];
   (void)argc;
-  if (!getenv("GLIBC_TUNABLES")) { /* blocks that malloc caches for a thread would look like leaks */
+  if (!getenv("GLIBC_TUNABLES")) { /* blocks that malloc keeps per thread would look like leaks */
     setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1);
     execv("/proc/self/exe", argv);
   }

@@ -2,5 +2,5 @@
 -- runtime, and Lua's own collector as eager as it can be.
 local gan = require "gan"
 
-gan.debug.collect_every(1)
+gan.debug.collect_every(tonumber(os.getenv "COLLECT_EVERY") or 1)
 collectgarbage("incremental", 100, 1000, 1)

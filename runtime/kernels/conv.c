@@ -8,7 +8,7 @@
 #include "conv.h"
 
 #include "lanes.h"
-#include "quad.h"
+#include "transpose.h"
 
 enum {
   LANES = GAN_LANES,
@@ -22,7 +22,7 @@ enum {
 typedef struct {
   const gan_real *x, *w;
   gan_real *y;
-  const gan_real *init; /* bias; NULL: go on from y */
+  const gan_real *init; /* bias: where the sums start */
   int64_t ps, ys;       /* between the places, in source and destination */
   int64_t nh, nw, len;
   int64_t xrow, xcol, wrow, wcol;
@@ -32,23 +32,13 @@ typedef struct {
 
 /* ---- outer: y[p, 0 .. nv vectors) += x[p, k] * w[k, ...] ----------------------------------- */
 
-GAN_INLINE gan_vec load_some (const gan_real *p, int64_t n) {
-  gan_vec v = { 0 };
-  memcpy(&v, p, (size_t)n * sizeof *p);
-  return v;
-}
-
 GAN_INLINE void outer (const tile *t, const int np, const int nv) {
   gan_vec s[TILE][2];
   const int64_t last = t->channels - (nv - 1) * LANES; /* lanes of the last vector in use */
 #pragma GCC unroll 16
   for (int p = 0; p < np; p++)
 #pragma GCC unroll 2
-    for (int v = 0; v < nv; v++) {
-      if (t->init) s[p][v] = gan_load(t->init + v * LANES);
-      else if (v < nv - 1 || last == LANES) s[p][v] = gan_load(t->y + p * t->ys + v * LANES);
-      else s[p][v] = load_some(t->y + p * t->ys + v * LANES, last);
-    }
+    for (int v = 0; v < nv; v++) s[p][v] = gan_load(t->init + v * LANES);
   const int64_t ps = t->ps, len = t->len;
   for (int64_t a = 0; a < t->nh; a++)
     for (int64_t b = 0; b < t->nw; b++) {
@@ -70,7 +60,7 @@ GAN_INLINE void outer (const tile *t, const int np, const int nv) {
     for (int v = 0; v < nv; v++) {
       gan_real *y = t->y + p * t->ys + v * LANES;
       if (v < nv - 1 || last == LANES) gan_store(y, s[p][v]);
-      else memcpy(y, &s[p][v], (size_t)last * sizeof *y);
+      else gan_store_some(y, s[p][v], last);
     }
 }
 
@@ -95,15 +85,16 @@ static tile_fn *const outer_fn[TILE][2] = {
 
 /* ---- dot: y[p, o] += sum of x[p, k] * w[o, k] ---------------------------------------------- */
 
-GAN_INLINE void dot (const tile *t, int64_t p0, const int np, const int no) {
-  gan_vec s[4][FEW];
+/* `ways` sums for each result, so that additions need not wait for each other */
+GAN_INLINE void dot (const tile *t, int64_t p0, const int np, const int no, const int ways) {
+  gan_vec s[4][FEW][2];
   gan_real rest[4][FEW];
   const gan_real *x0 = t->x + p0 * t->ps;
 #pragma GCC unroll 4
   for (int p = 0; p < np; p++)
 #pragma GCC unroll 4
     for (int o = 0; o < no; o++) {
-      s[p][o] = (gan_vec){ 0 };
+      s[p][o][0] = s[p][o][1] = (gan_vec){ 0 };
       rest[p][o] = t->init[o];
     }
   const int64_t ps = t->ps, wout = t->wout;
@@ -112,13 +103,23 @@ GAN_INLINE void dot (const tile *t, int64_t p0, const int np, const int no) {
       const gan_real *x = x0 + a * t->xrow + b * t->xcol;
       const gan_real *w = t->w + a * t->wrow + b * t->wcol;
       int64_t k = 0;
-      for (; k + LANES <= t->len; k += LANES)
+      for (; k + ways * LANES <= t->len; k += ways * LANES)
+#pragma GCC unroll 2
+        for (int u = 0; u < ways; u++)
 #pragma GCC unroll 4
-        for (int o = 0; o < no; o++) {
-          gan_vec wk = gan_load(w + o * wout + k);
+          for (int o = 0; o < no; o++) {
+            const gan_vec wk = gan_load(w + o * wout + k + u * LANES);
 #pragma GCC unroll 4
-          for (int p = 0; p < np; p++) s[p][o] += gan_load(x + p * ps + k) * wk;
-        }
+            for (int p = 0; p < np; p++) s[p][o][u] += gan_load(x + p * ps + k + u * LANES) * wk;
+          }
+      if (ways == 2 && k + LANES <= t->len) {
+#pragma GCC unroll 4
+        for (int o = 0; o < no; o++)
+#pragma GCC unroll 4
+          for (int p = 0; p < np; p++)
+            s[p][o][0] += gan_load(x + p * ps + k) * gan_load(w + o * wout + k);
+        k += LANES;
+      }
       for (; k < t->len; k++)
 #pragma GCC unroll 4
         for (int o = 0; o < no; o++)
@@ -126,18 +127,27 @@ GAN_INLINE void dot (const tile *t, int64_t p0, const int np, const int no) {
           for (int p = 0; p < np; p++) rest[p][o] += x[p * ps + k] * w[o * wout + k];
     }
 #pragma GCC unroll 4
-  for (int p = 0; p < np; p++)
+  for (int o = 0; o < no; o++) {
+    gan_real sum[4];
+    if (ways == 2)
 #pragma GCC unroll 4
-    for (int o = 0; o < no; o++)
-      t->y[(p0 + p) * t->ys + o] = gan_lanes_sum(s[p][o]) + rest[p][o];
+      for (int p = 0; p < np; p++) s[p][o][0] += s[p][o][1];
+    if (np == 4) gan_lanes_sum_4(s[0][o][0], s[1][o][0], s[2][o][0], s[3][o][0], sum);
+    else
+#pragma GCC unroll 4
+      for (int p = 0; p < np; p++) sum[p] = gan_lanes_sum(s[p][o][0]);
+#pragma GCC unroll 4
+    for (int p = 0; p < np; p++) t->y[(p0 + p) * t->ys + o] = sum[p] + rest[p][o];
+  }
 }
 
 #define DOT(no)                                                              \
   static void dot_##no (const tile *t, int64_t np) {                         \
     const int step = no * 4 * 2 > GAN_VREGS ? 2 : 4;                         \
     int64_t p = 0;                                                           \
-    for (; p + step <= np; p += step) dot(t, p, step, no);                   \
-    for (; p < np; p++) dot(t, p, 1, no);                                    \
+    for (; p + step <= np; p += step) dot(t, p, step, no, no == 1 ? 2 : 1);  \
+    for (; p + 2 <= np; p += 2) dot(t, p, 2, no, no <= 2 ? 2 : 1);           \
+    for (; p < np; p++) dot(t, p, 1, no, 2);                                 \
   }
 
 DOT(1) DOT(2) DOT(3) DOT(4)
@@ -217,33 +227,27 @@ typedef struct {
   int64_t sh, sw;
 } place;
 
-/* A block of output channels and a part of the source channels. */
-typedef struct {
-  int64_t v0, c0; /* first channel of each */
-  int64_t cells;  /* weight elements per (tap, channel of the part): what a tap takes is cells * part */
-  int64_t part;
-} slab;
-
-/* Fills in what depends on the taps: rows na from (row, tap ta), columns nb from tap tb. */
-static void set_taps (const gan_conv_job *j, const slab *s, const place *x, const gan_real *w,
+/* Fills in what depends on the taps: na rows from tap ta, nb columns from tap tb. `cells` weight
+   elements belong to each tap and source channel. */
+static void set_taps (const gan_conv_job *j, int64_t cells, const place *x, const gan_real *w,
                       tile *t, int64_t na, int64_t ta, int64_t nb, int64_t tb) {
-  t->wcol = s->part * s->cells;
+  t->wcol = j->ic * cells;
   t->wrow = j->w.taps * t->wcol;
   t->w = w + ta * t->wrow + tb * t->wcol;
   t->xrow = j->h.step * x->sh;
   t->xcol = j->w.step * x->sw;
   t->nh = na;
   t->nw = nb;
-  t->len = s->part;
-  if (t->xcol == s->part && j->kind != GAN_CONV_DEPTH) { /* neighbouring taps are one run */
+  t->len = j->ic;
+  if (t->xcol == j->ic && j->kind != GAN_CONV_DEPTH) { /* neighbouring taps are one run */
     t->nw = nb > 0;
-    t->len = nb * s->part;
+    t->len = nb * j->ic;
   }
 }
 
-/* The rows y0 .. y1-1 of one image. */
-static void slab_rows (const gan_conv_job *j, const slab *s, const place *x, const gan_real *w,
-                       gan_real *dst, tile *t, int64_t y0, int64_t y1) {
+/* The rows y0 .. y1-1 of one image; dst: its channels of the block. */
+static void block_rows (const gan_conv_job *j, int64_t cells, const place *x, const gan_real *w,
+                        gan_real *dst, tile *t, int64_t y0, int64_t y1) {
   const gan_conv_axis *ax = &j->w;
   int64_t classes = ax->period < ax->out ? ax->period : ax->out;
   t->ps = ax->advance * x->sw;
@@ -251,26 +255,26 @@ static void slab_rows (const gan_conv_job *j, const slab *s, const place *x, con
   for (int64_t oy = y0; oy < y1; oy++) {
     int64_t row, ta, na = clip(&j->h, oy, &row, &ta);
     for (int64_t q = 0; q < classes; q++) {
-      set_taps(j, s, x, w, t, na, ta, ax->ntap[q], ax->tap0[q]);
-      t->x = x->base + row * x->sh + ax->first[q] * x->sw + s->c0;
-      t->y = dst + oy * j->dh + q * j->dw + s->v0;
+      set_taps(j, cells, x, w, t, na, ta, ax->ntap[q], ax->tap0[q]);
+      t->x = x->base + row * x->sh + ax->first[q] * x->sw;
+      t->y = dst + oy * j->dh + q * j->dw;
       run_places(j, t, (ax->out - q + ax->period - 1) / ax->period);
     }
   }
 }
 
 /* Every place of `count` images, `image` apart in the source. */
-static void slab_images (const gan_conv_job *j, const slab *s, const place *x, const gan_real *w,
-                         gan_real *dst, tile *t, int64_t image, int64_t count) {
+static void block_images (const gan_conv_job *j, int64_t cells, const place *x, const gan_real *w,
+                          gan_real *dst, tile *t, int64_t image, int64_t count) {
   t->ps = image;
   t->ys = j->dn;
   for (int64_t oy = 0; oy < j->h.out; oy++) {
     int64_t row, ta, na = clip(&j->h, oy, &row, &ta);
     for (int64_t ox = 0; ox < j->w.out; ox++) {
       int64_t col, tb, nb = clip(&j->w, ox, &col, &tb);
-      set_taps(j, s, x, w, t, na, ta, nb, tb);
-      t->x = x->base + row * x->sh + col * x->sw + s->c0;
-      t->y = dst + oy * j->dh + ox * j->dw + s->v0;
+      set_taps(j, cells, x, w, t, na, ta, nb, tb);
+      t->x = x->base + row * x->sh + col * x->sw;
+      t->y = dst + oy * j->dh + ox * j->dw;
       run_places(j, t, count);
     }
   }
@@ -280,26 +284,19 @@ static int64_t min64 (int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-/* dst: first element of the item's (first) image and group. lo, hi: rows, or 0 and the images. */
-static void run_slabs (const gan_conv_job *j, int64_t g, const place *x, int64_t image,
-                       gan_real *dst, int64_t lo, int64_t hi) {
-  const int64_t taps = j->h.taps * j->w.taps, oc = j->oc;
-  const int64_t size = j->kind == GAN_CONV_OUTER ? BLOCK : j->kind == GAN_CONV_DOT ? FEW : oc;
-  const int64_t lanes = (oc + LANES - 1) / LANES * LANES;
-  const gan_real *bias = j->bias + g * (j->kind == GAN_CONV_OUTER ? lanes : oc);
-  const gan_real *weight = j->weight + g * (j->kind == GAN_CONV_OUTER ? lanes : oc) * taps * j->ic;
-  for (slab s = { 0 }; s.v0 < oc; s.v0 += size) {
-    tile t = { .channels = min64(size, oc - s.v0), .wout = taps * j->ic };
-    s.cells = j->kind == GAN_CONV_OUTER ? (t.channels > LANES ? BLOCK : LANES) : 1;
-    s.c0 = 0;
-    do {
-      const gan_real *w = weight + s.v0 * taps * j->ic + s.c0 * taps * s.cells;
-      s.part = min64(j->part, j->ic - s.c0);
-      t.init = s.c0 ? NULL : bias + s.v0;
-      if (j->batched) slab_images(j, &s, x, w, dst, &t, image, hi);
-      else slab_rows(j, &s, x, w, dst, &t, lo, hi);
-      s.c0 += s.part;
-    } while (s.c0 < j->ic);
+/* All blocks of output channels. dst: first element of the item's (first) image and group. lo, hi:
+   rows, or 0 and the number of images. */
+static void run_blocks (const gan_conv_job *j, int64_t g, const place *x, int64_t image,
+                        gan_real *dst, int64_t lo, int64_t hi) {
+  const int64_t size = j->h.taps * j->w.taps * j->ic, oc = j->oc; /* size: of a channel's weight */
+  const int64_t block = j->kind == GAN_CONV_OUTER ? BLOCK : j->kind == GAN_CONV_DOT ? FEW : oc;
+  const int64_t lanes = j->kind == GAN_CONV_OUTER ? (oc + LANES - 1) / LANES * LANES : oc;
+  const gan_real *weight = j->weight + g * lanes * size;
+  for (int64_t v = 0; v < oc; v += block) {
+    tile t = { .init = j->bias + g * lanes + v, .channels = min64(block, oc - v), .wout = size };
+    int64_t cells = j->kind != GAN_CONV_OUTER ? 1 : t.channels > LANES ? BLOCK : LANES;
+    if (j->batched) block_images(j, cells, x, weight + v * size, dst + v, &t, image, hi);
+    else block_rows(j, cells, x, weight + v * size, dst + v, &t, lo, hi);
   }
 }
 
@@ -350,7 +347,7 @@ static void run_rows (const gan_conv_job *j, int64_t item, gan_real *copy) {
     }
     x.base = copy + j->left * j->pitch - lo * x.sh;
   }
-  run_slabs(j, g, &x, 0, j->dst + n * j->dn + g * j->oc, y0, y1);
+  run_blocks(j, g, &x, 0, j->dst + n * j->dn + g * j->oc, y0, y1);
 }
 
 /* All places of some images. */
@@ -366,7 +363,7 @@ static void run_images (const gan_conv_job *j, int64_t item, gan_real *copy) {
         gather(copy + n * j->image + row * x.sh, j->pitch, src + n * j->sn + row * j->sh, j->sc,
                j->sw, j->ic, j->w.in);
   }
-  run_slabs(j, g, &x, j->direct ? j->sn : j->image, j->dst + n0 * j->dn + g * j->oc, 0, count);
+  run_blocks(j, g, &x, j->direct ? j->sn : j->image, j->dst + n0 * j->dn + g * j->oc, 0, count);
 }
 
 static void run (const gan_conv_job *j, int64_t lo, int64_t hi, int worker) {
@@ -378,43 +375,60 @@ static void run (const gan_conv_job *j, int64_t lo, int64_t hi, int worker) {
 
 /* ---- packing ------------------------------------------------------------------------------- */
 
-/* Four taps of four output channels at w: transposed into the four places of the taps. */
-GAN_INLINE void pack_4x4 (const gan_real *w, int64_t vs, const int64_t *pos, int64_t tap_size,
-                          gan_real *d) {
-  gan_quad r[4];
-  for (int k = 0; k < 4; k++) memcpy(&r[k], w + k * vs, sizeof r[k]);
-  gan_transpose_quad(r);
-  for (int k = 0; k < 4; k++)
-    if (pos[k] >= 0) memcpy(d + pos[k] * tap_size, &r[k], sizeof r[k]);
-}
+/* A block of output channels is transposed from where its source elements are neighbours, in runs:
+   all taps of all source channels, or the taps of one. */
+typedef struct {
+  const gan_real *w; /* of the first output channel and the run */
+  gan_real *d;       /* the packed block */
+  int64_t channels, cells;
+  int64_t c, j, n;   /* source channel of the run; elements j .. j+n-1 of the run, n <= LANES */
+} pack_piece;
 
-/* One source channel of one block: d[pos * tap_size + v]. */
-static void pack_cell (const gan_conv_pack *p, const gan_real *w, int64_t channels, int64_t cells,
-                       int64_t tap_size, gan_real *d) {
-  for (int64_t v = 0; v < cells; v += 4) {
-    int64_t tap = 0;
-    if (v + 4 <= channels)
-      for (; tap + 4 <= p->ktaps; tap += 4)
-        pack_4x4(w + v * p->vs + tap, p->vs, p->pos + tap, tap_size, d + v);
-    for (; tap < p->ktaps; tap++) {
-      if (p->pos[tap] < 0) continue;
-      for (int64_t u = v; u < v + 4 && u < cells; u++)
-        d[p->pos[tap] * tap_size + u] = u < channels ? w[u * p->vs + tap] : 0;
+static void pack_square (const gan_conv_pack *p, const pack_piece *k, int64_t v0) {
+  const gan_real *end = p->weight + p->groups * p->gs;
+  gan_vec r[LANES];
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; i++) {
+    const gan_real *w = k->w + (v0 + i) * p->vs + k->j;
+    if (v0 + i >= k->channels) r[i] = (gan_vec){ 0 };
+    else if (w + LANES <= end) r[i] = gan_load(w);
+    else r[i] = gan_load_some(w, k->n);
+  }
+  gan_transpose(r);
+  int64_t c = k->c + k->j / p->ktaps, tap = k->j % p->ktaps;
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; i++) {
+    if (i >= k->n) break;
+    if (p->pos[tap] >= 0) gan_store(k->d + (p->pos[tap] * p->ic + c) * k->cells + v0, r[i]);
+    if (++tap == p->ktaps) {
+      tap = 0;
+      c++;
     }
   }
+}
+
+/* One tap, output channels side by side as they are packed. */
+static void pack_line (const pack_piece *k) {
+  gan_real *d = k->d + k->c * k->cells;
+  memcpy(d, k->w, (size_t)k->channels * sizeof *d);
+  for (int64_t v = k->channels; v < k->cells; v++) d[v] = 0;
 }
 
 static void pack_outer (const gan_conv_pack *p, int64_t lo, int64_t hi) {
   const int64_t blocks = (p->oc + BLOCK - 1) / BLOCK;
   const int64_t lanes = (p->oc + LANES - 1) / LANES * LANES;
+  const int64_t pieces = (p->run + LANES - 1) / LANES;
   for (int64_t u = lo; u < hi; u++) {
-    int64_t c = u % p->ic, b = u / p->ic % blocks, g = u / p->ic / blocks;
-    int64_t channels = min64(BLOCK, p->oc - b * BLOCK), cells = channels > LANES ? BLOCK : LANES;
-    int64_t c0 = c / p->part * p->part, part = min64(p->part, p->ic - c0);
-    gan_real *d = p->packed + (g * lanes + b * BLOCK) * p->taps * p->ic;
-    d += (c0 * p->taps + (c - c0)) * cells;
-    pack_cell(p, p->weight + g * p->gs + b * BLOCK * p->vs + c * p->cs, channels, cells,
-              part * cells, d);
+    int64_t piece = u % pieces, c = u / pieces % p->runs, b = u / pieces / p->runs % blocks;
+    int64_t g = u / pieces / p->runs / blocks;
+    pack_piece k = { .w = p->weight + g * p->gs + b * BLOCK * p->vs + c * p->cs,
+                     .d = p->packed + (g * lanes + b * BLOCK) * p->taps * p->ic,
+                     .channels = min64(BLOCK, p->oc - b * BLOCK), .c = c, .j = piece * LANES };
+    k.cells = k.channels > LANES ? BLOCK : LANES;
+    k.n = min64(LANES, p->run - k.j);
+    if (p->vs == 1 && p->taps == 1) pack_line(&k);
+    else
+      for (int64_t v = 0; v < k.cells; v += LANES) pack_square(p, &k, v);
   }
 }
 

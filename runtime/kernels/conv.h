@@ -4,7 +4,7 @@
 ** Convolution and its adjoint (the gradient for the input, which is transposed convolution) are
 ** one computation, a correlation of a source with a packed weight:
 **
-**     dst[o, v] = bias[v] + sum over the taps t of o, channels c:  src[at(o, t), c] * weight[t, c, v]
+**     dst[o, v] = bias[v] + sum over taps t of o, channels c:  src[at(o, t), c] * weight[t, c, v]
 **
 ** Along each axis the destinations fall into classes, o mod `period`. All destinations of a class
 ** have the same taps, a run of consecutive places in the packed order, and read the source at
@@ -36,7 +36,7 @@ typedef struct {
 typedef enum {
   GAN_CONV_OUTER, /* vectors of output channels times one source element */
   GAN_CONV_DOT,   /* few output channels: vectors along the source */
-  GAN_CONV_DEPTH  /* one channel in and out per group: vectors of groups, as one group of channels */
+  GAN_CONV_DEPTH  /* one channel in and out per group: vectors of groups, here one of channels */
 } gan_conv_kind;
 
 /* The correlation of one call, cut into items that may run in any order, by any thread. */
@@ -57,25 +57,25 @@ typedef struct {
   int64_t pitch;          /* of pixels in the copy */
   int64_t left, width;    /* of a row of the copy: columns of zeros before, all columns */
   int64_t image;          /* of images in the copy */
-  int64_t part;           /* source channels gone through at a time (outer): packed together */
   gan_real *scratch;      /* copies, `scratch_size` elements for each worker */
   int64_t scratch_size;
 } gan_conv_job;
 
-/* Packs weight[g * gs + v * vs + c * cs + tap] for a job; `pos[tap]` is the place of a kernel tap in
-   the packed order, negative when no destination uses it. Layouts and units:
-     outer  [group][block][part][tap][channel of the part][lane]   (group, block, source channel)
+/* Packs weight[g * gs + v * vs + c * cs + tap] for a job; `pos[tap]` is the place of a kernel tap
+   in the packed order, negative when no destination uses it. Layouts and units:
+     outer  [group][block][tap][source channel][lane]              (group, block, run, vector of it)
      dot    [group][destination channel][tap][source channel]      (group, destination channel)
      depth  [tap][group]                                           group
-   and the bias, which the caller packs: [group][lane] with whole vectors for outer, else as it is. */
+   The caller packs the bias: [group][lane] with whole vectors for outer, otherwise as it is. */
 typedef struct {
   gan_conv_kind kind;
-  int64_t groups, ic, oc, part;
+  int64_t groups, ic, oc;
   int64_t ktaps;      /* taps of the kernel as it is stored */
   int64_t taps;       /* taps packed */
   const int64_t *pos; /* [ktaps] */
   const gan_real *weight;
   int64_t gs, vs, cs;
+  int64_t runs, run;  /* neighbours for an output channel: 1 run of all, or ic runs of ktaps */
   gan_real *packed;
 } gan_conv_pack;
 
@@ -87,10 +87,9 @@ typedef struct {
    up in order. Items are (part, group, tap, block of V); (part, group) for patches; (part, tap) for
    depth. */
 typedef struct {
-  const gan_real *data; /* A: channels-last; V: [group][block of channels][pixel][channel of it] */
-  int64_t group;        /* A: between groups */
-  int64_t pitch;        /* A: between pixels */
-  int64_t size;         /* V: of a channel: pixels of all images */
+  const gan_real *data; /* [n][h][w] pixels */
+  int64_t group, block; /* between groups and between V's blocks of channels */
+  int64_t pitch;        /* between pixels; 0: as wide as the block */
 } gan_conv_side;
 
 typedef struct {
@@ -98,11 +97,12 @@ typedef struct {
   int64_t kh, kw, sh, sw, ph, pw, dh, dw;
   int64_t ci, co;           /* channels per group of the large and the small side */
   bool swapped;             /* A is the small side, V the large one */
-  bool patches;             /* A is made of the kh * kw * ci elements under the kernel: few channels */
+  bool patches;             /* few channels: A is the kh * kw * ci elements under the kernel */
   bool depth;               /* one channel in and out per group: A and V side by side */
-  gan_conv_side x, g;       /* large and small; for depth both are of A's kind */
+  gan_conv_side x, g;       /* large and small */
   int64_t parts, span;      /* rows (of n * oh) per part */
-  int64_t rows;             /* rows gone through at a time, so that they stay in cache */
+  int64_t far_rows, rows;   /* rows gone through at a time, so that they stay in the second and the
+                               first cache */
   gan_real *sums;           /* [parts][sums_size] */
   int64_t sums_size;        /* groups * kh * kw * A's channels * V's channels in whole vectors */
   gan_real *scratch;        /* patches: rows * ow * kh * kw * ci elements for each worker */

@@ -7,7 +7,7 @@
 #include "conv.h"
 
 #include "lanes.h"
-#include "quad.h"
+#include "transpose.h"
 
 enum {
   LANES = GAN_LANES,
@@ -25,8 +25,8 @@ static int64_t whole (int64_t channels) {
 
 /* ---- tiles --------------------------------------------------------------------------------- */
 
-/* One of A and V for one tap: the pixel of place (image, oy, ox) is at
-   p + image * image_size + oy * row + (ox - first) * pixel. */
+/* One of A and V for one tap: the k-th pixel that the tap reaches of row oy of an image is at
+   p + image * i + oy * row + k * pixel. */
 typedef struct {
   const gan_real *p;
   int64_t image, row, pixel;
@@ -38,10 +38,11 @@ typedef struct {
   int64_t count;        /* pixels of a row that it reaches */
   int64_t lo, hi;       /* rows, over all images */
   bool first;           /* start from zero, not from the sums so far */
+  int64_t channel;      /* patches: between the channels of A, which are neighbours otherwise */
   gan_real *sums;       /* [channels of A][1 or 2 vectors] */
 } stretch;
 
-GAN_INLINE void outer (const stretch *t, const int na, const int nv) {
+GAN_INLINE void outer (const stretch *t, const int na, const int nv, const bool patches) {
   gan_vec s[TILE][2];
 #pragma GCC unroll 16
   for (int a = 0; a < na; a++)
@@ -49,7 +50,8 @@ GAN_INLINE void outer (const stretch *t, const int na, const int nv) {
     for (int v = 0; v < nv; v++)
       s[a][v] = t->first ? (gan_vec){ 0 } : gan_load(t->sums + (a * nv + v) * LANES);
   int64_t image = t->lo / t->oh, oy = t->lo % t->oh;
-  const int64_t astep = t->a.pixel, vstep = t->v.pixel, count = t->count;
+  const int64_t astep = patches ? 1 : t->a.pixel, vstep = t->v.pixel, count = t->count;
+  const int64_t channel = patches ? t->channel : 1;
   for (int64_t r = t->lo; r < t->hi; r++) {
     if (oy >= t->ylo && oy < t->yhi) {
       const gan_real *pa = t->a.p + image * t->a.image + oy * t->a.row;
@@ -58,8 +60,9 @@ GAN_INLINE void outer (const stretch *t, const int na, const int nv) {
         const gan_vec v0 = gan_load(pv), v1 = gan_load(pv + (nv - 1) * LANES);
 #pragma GCC unroll 16
         for (int a = 0; a < na; a++) {
-          s[a][0] += pa[a] * v0;
-          if (nv > 1) s[a][1] += pa[a] * v1;
+          const gan_real e = pa[a * channel];
+          s[a][0] += e * v0;
+          if (nv > 1) s[a][1] += e * v1;
         }
       }
     }
@@ -77,16 +80,18 @@ GAN_INLINE void outer (const stretch *t, const int na, const int nv) {
 typedef void stretch_fn(const stretch *t);
 
 #define OUTER(na)                                                            \
-  static void outer_##na##_1 (const stretch *t) { outer(t, na, 1); }         \
-  static void outer_##na##_2 (const stretch *t) { outer(t, na, 2); }
+  static void outer_##na##_1 (const stretch *t) { outer(t, na, 1, false); }  \
+  static void outer_##na##_2 (const stretch *t) { outer(t, na, 2, false); }  \
+  static void patch_##na##_1 (const stretch *t) { outer(t, na, 1, true); }   \
+  static void patch_##na##_2 (const stretch *t) { outer(t, na, 2, true); }
 
 OUTER(1) OUTER(2) OUTER(3) OUTER(4) OUTER(5) OUTER(6)
 #if GAN_VREGS == 32
 OUTER(7) OUTER(8) OUTER(9) OUTER(10) OUTER(11) OUTER(12) OUTER(13) OUTER(14)
 #endif
 
-static stretch_fn *const outer_fn[TILE][2] = {
-#define BOTH(na) { outer_##na##_1, outer_##na##_2 }
+static stretch_fn *const outer_fn[TILE][4] = {
+#define BOTH(na) { outer_##na##_1, outer_##na##_2, patch_##na##_1, patch_##na##_2 }
   BOTH(1), BOTH(2), BOTH(3), BOTH(4), BOTH(5), BOTH(6),
 #if GAN_VREGS == 32
   BOTH(7), BOTH(8), BOTH(9), BOTH(10), BOTH(11), BOTH(12), BOTH(13), BOTH(14)
@@ -98,8 +103,8 @@ static void run_block (stretch t, int64_t channels, int vectors) {
   int64_t tiles = (channels + TILE - 1) / TILE;
   for (int64_t k = 0; k < tiles; k++) {
     int64_t na = channels / (tiles - k);
-    outer_fn[na - 1][vectors - 1](&t);
-    t.a.p += na;
+    outer_fn[na - 1][vectors - 1 + (t.channel ? 2 : 0)](&t);
+    t.a.p += na * (t.channel ? t.channel : 1);
     t.sums += na * vectors * LANES;
     channels -= na;
   }
@@ -119,11 +124,11 @@ static int64_t cells (int64_t channels, int64_t b) {
   return channels - b * BLOCK > LANES ? BLOCK : LANES;
 }
 
-/* First element of a side for a group and, if it is V, a block of `channels`; the pitch. */
-static const gan_real *side_data (const gan_conv_side *s, bool blocks, int64_t g, int64_t b,
-                                  int64_t channels, int64_t *pitch) {
-  *pitch = blocks ? cells(channels, b) : s->pitch;
-  return s->data + (blocks ? (g * whole(channels) + b * BLOCK) * s->size : g * s->group);
+/* First element of a side for a group and a block of its `channels`; the pitch. */
+static const gan_real *side_data (const gan_conv_side *s, int64_t g, int64_t b, int64_t channels,
+                                  int64_t *pitch) {
+  *pitch = s->pitch ? s->pitch : cells(channels, b);
+  return s->data + g * s->group + b * s->block;
 }
 
 /* The stretch of a tap, for a group and a block of V. */
@@ -133,8 +138,8 @@ static stretch tap_stretch (const gan_conv_weight_job *j, int64_t tap, int64_t g
   reach(j->oh, j->ih, j->sh, j->ph, ky, j->dh, &t.ylo, &t.yhi);
   reach(j->ow, j->iw, j->sw, j->pw, kx, j->dw, &xlo, &xhi);
   t.count = xhi - xlo; /* if not positive, no pixel is visited */
-  side x = { .p = side_data(&j->x, j->swapped, group, b, j->ci, &px) };
-  side g = { .p = side_data(&j->g, !j->swapped && !j->depth, group, b, j->co, &pg) };
+  side x = { .p = side_data(&j->x, group, b, j->ci, &px) };
+  side g = { .p = side_data(&j->g, group, b, j->co, &pg) };
   x.p += ((ky * j->dh - j->ph) * j->iw + xlo * j->sw - j->pw + kx * j->dw) * px;
   x.image = j->ih * j->iw * px;
   x.row = j->sh * j->iw * px;
@@ -148,14 +153,14 @@ static stretch tap_stretch (const gan_conv_weight_job *j, int64_t tap, int64_t g
   return t;
 }
 
-/* All rows of a part, `rows` at a time. */
-static void run_tap (const gan_conv_weight_job *j, int64_t part, int64_t g, int64_t tap, int64_t b) {
+/* The rows lo .. hi-1 of a part, `rows` at a time. */
+static void run_tap (const gan_conv_weight_job *j, int64_t part, int64_t g, int64_t tap, int64_t b,
+                     int64_t lo, int64_t hi) {
   const int64_t ac = j->swapped ? j->co : j->ci, vc = j->swapped ? j->ci : j->co;
   stretch t = tap_stretch(j, tap, g, b);
   t.sums = j->sums + part * j->sums_size
            + ((g * j->kh * j->kw + tap) * whole(vc) + b * BLOCK) * ac;
-  int64_t lo = part * j->span, hi = min64(lo + j->span, j->n * j->oh);
-  t.first = true;
+  t.first = lo == part * j->span;
   do {
     t.lo = lo;
     t.hi = lo = min64(lo + j->rows, hi);
@@ -164,36 +169,53 @@ static void run_tap (const gan_conv_weight_job *j, int64_t part, int64_t g, int6
   } while (lo < hi);
 }
 
-/* The elements under the kernel at the places of one row, [ow][kh][kw][ci]; zeros outside. */
-static void patch_row (const gan_conv_weight_job *j, int64_t group, int64_t r, gan_real *d) {
-  const int64_t image = r / j->oh, oy = r % j->oh, ci = j->ci;
-  for (int64_t ox = 0; ox < j->ow; ox++)
-    for (int64_t ky = 0; ky < j->kh; ky++) {
-      int64_t y = oy * j->sh - j->ph + ky * j->dh;
-      bool inside = y >= 0 && y < j->ih;
-      const gan_real *line = j->x.data + group * j->x.group
-                             + (image * j->ih + (inside ? y : 0)) * j->iw * j->x.pitch;
-      for (int64_t kx = 0; kx < j->kw; kx++) {
-        int64_t x = ox * j->sw - j->pw + kx * j->dw;
-        if (inside && x >= 0 && x < j->iw)
-          for (int64_t c = 0; c < ci; c++) *d++ = line[x * j->x.pitch + c];
-        else
-          for (int64_t c = 0; c < ci; c++) *d++ = 0;
-      }
+/* The items lo .. hi-1, which belong to one part: all of them over some rows, then over the next,
+   so that these rows stay in cache. */
+static void run_taps (const gan_conv_weight_job *j, int64_t part, int64_t lo, int64_t hi) {
+  const int64_t taps = j->kh * j->kw, vc = j->swapped ? j->ci : j->co;
+  const int64_t blocks = (vc + BLOCK - 1) / BLOCK;
+  int64_t first = part * j->span, last = min64(first + j->span, j->n * j->oh);
+  do {
+    int64_t end = min64(first + j->far_rows, last);
+    for (int64_t i = lo; i < hi; i++)
+      run_tap(j, part, i / blocks / taps, i / blocks % taps, i % blocks, first, end);
+    first = end;
+  } while (first < last);
+}
+
+/* The elements under the kernel at the places of row r: the k-th of each place, k running over
+   (ky, kx, channel), at d[k * channel + ox]; zeros outside of x. */
+static void patch_row (const gan_conv_weight_job *j, int64_t group, int64_t r, gan_real *d,
+                       int64_t channel) {
+  const int64_t image = r / j->oh, oy = r % j->oh, step = j->sw * j->x.pitch;
+  const gan_real *x = j->x.data + group * j->x.group + image * j->ih * j->iw * j->x.pitch;
+  for (int64_t tap = 0; tap < j->kh * j->kw; tap++) {
+    int64_t y = oy * j->sh - j->ph + tap / j->kw * j->dh, off = tap % j->kw * j->dw - j->pw, lo, hi;
+    reach(j->ow, j->iw, j->sw, j->pw, tap % j->kw, j->dw, &lo, &hi);
+    if (y < 0 || y >= j->ih || hi < lo) lo = hi = 0;
+    for (int64_t c = 0; c < j->ci; c++, d += channel) {
+      const gan_real *s = x + (y * j->iw + off) * j->x.pitch + c;
+      for (int64_t o = 0; o < lo; o++) d[o] = 0;
+      if (step == 1)
+        for (int64_t o = lo; o < hi; o++) d[o] = s[o];
+      else
+        for (int64_t o = lo; o < hi; o++) d[o] = s[o * step];
+      for (int64_t o = hi; o < j->ow; o++) d[o] = 0;
     }
+  }
 }
 
 static void run_patches (const gan_conv_weight_job *j, int64_t part, int64_t g, gan_real *patches) {
-  const int64_t k = j->kh * j->kw * j->ci, line = j->ow * k;
-  stretch t = { .oh = j->oh, .ylo = 0, .yhi = j->oh, .count = j->ow, .first = true };
+  const int64_t k = j->kh * j->kw * j->ci, size = j->rows * j->ow;
+  stretch t = { .oh = j->oh, .yhi = j->oh, .count = j->ow, .first = true, .channel = size };
   int64_t lo = part * j->span, hi = min64(lo + j->span, j->n * j->oh);
   do {
     t.lo = lo;
     t.hi = lo = min64(lo + j->rows, hi);
-    for (int64_t r = t.lo; r < t.hi; r++) patch_row(j, g, r, patches + (r - t.lo) * line);
-    t.a = (side){ patches - t.lo * line, j->oh * line, line, k };
+    for (int64_t r = t.lo; r < t.hi; r++) patch_row(j, g, r, patches + (r - t.lo) * j->ow, size);
+    t.a = (side){ patches - t.lo * j->ow, j->oh * j->ow, j->ow, 1 };
     for (int64_t b = 0; b * BLOCK < j->co; b++) {
-      t.v.p = side_data(&j->g, true, g, b, j->co, &t.v.pixel);
+      t.v.p = side_data(&j->g, g, b, j->co, &t.v.pixel);
       t.v.row = j->ow * t.v.pixel;
       t.v.image = j->oh * t.v.row;
       t.sums = j->sums + part * j->sums_size + (g * whole(j->co) + b * BLOCK) * k;
@@ -233,14 +255,20 @@ static void run_depth (const gan_conv_weight_job *j, int64_t part, int64_t tap) 
 
 static void run (const gan_conv_weight_job *j, int64_t lo, int64_t hi, int worker) {
   const int64_t taps = j->kh * j->kw, vc = j->swapped ? j->ci : j->co;
-  const int64_t blocks = (vc + BLOCK - 1) / BLOCK;
-  for (int64_t i = lo; i < hi; i++)
-    if (j->depth) run_depth(j, i / taps, i % taps);
-    else if (j->patches)
-      run_patches(j, i / j->groups, i % j->groups, j->scratch + worker * j->scratch_size);
+  const int64_t each = j->groups * taps * ((vc + BLOCK - 1) / BLOCK); /* items of a part */
+  while (lo < hi)
+    if (j->depth) {
+      run_depth(j, lo / taps, lo % taps);
+      lo++;
+    }
+    else if (j->patches) {
+      run_patches(j, lo / j->groups, lo % j->groups, j->scratch + worker * j->scratch_size);
+      lo++;
+    }
     else {
-      int64_t b = i % blocks, tap = i / blocks % taps, g = i / blocks / taps % j->groups;
-      run_tap(j, i / blocks / taps / j->groups, g, tap, b);
+      int64_t part = lo / each, end = min64(hi, (part + 1) * each);
+      run_taps(j, part, lo - part * each, end - part * each);
+      lo = end;
     }
 }
 
@@ -252,20 +280,24 @@ static gan_real sum_parts (const gan_conv_weight_job *j, const gan_real *s) {
   return total;
 }
 
-/* Four taps of four channels of V, transposed. */
-static void fold_4x4 (const gan_conv_weight_job *j, const gan_real *s, int64_t tap_size, gan_real *d,
-                      int64_t dv) {
-  gan_quad r[4];
-  for (int k = 0; k < 4; k++) {
-    memcpy(&r[k], s + k * tap_size, sizeof r[k]);
-    for (int64_t part = 1; part < j->parts; part++) {
-      gan_quad q;
-      memcpy(&q, s + part * j->sums_size + k * tap_size, sizeof q);
-      r[k] += q;
-    }
+/* n <= LANES taps of a vector of V: transposed, so that the taps of a channel are neighbours. */
+static void fold_square (const gan_conv_weight_job *j, const gan_real *s, int64_t tap_size,
+                         int64_t n, int64_t channels, gan_real *d, int64_t dv) {
+  gan_vec r[LANES];
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; i++) {
+    r[i] = (gan_vec){ 0 };
+    if (i < n)
+      for (int64_t part = 0; part < j->parts; part++)
+        r[i] += gan_load(s + part * j->sums_size + i * tap_size);
   }
-  gan_transpose_quad(r);
-  for (int k = 0; k < 4; k++) memcpy(d + k * dv, &r[k], sizeof r[k]);
+  gan_transpose(r);
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; i++)
+    if (i < channels) {
+      if (n == LANES) gan_store(d + i * dv, r[i]);
+      else gan_store_some(d + i * dv, r[i], n);
+    }
 }
 
 static void fold (const gan_conv_weight_job *j, int64_t lo, int64_t hi) {
@@ -286,15 +318,10 @@ static void fold (const gan_conv_weight_job *j, int64_t lo, int64_t hi) {
     const gan_real *s = j->sums + g * taps * ac * whole(vc) + a * cells;
     s += b * BLOCK * ac * (j->patches ? taps : 1);
     gan_real *d = j->grad + g * ac * vc * taps + a * da + b * BLOCK * dv;
-    for (int64_t v = 0; v < channels; v += 4) {
-      int64_t tap = 0;
-      if (v + 4 <= channels)
-        for (; tap + 4 <= taps; tap += 4)
-          fold_4x4(j, s + tap * tap_size + v, tap_size, d + v * dv + tap, dv);
-      for (; tap < taps; tap++)
-        for (int64_t k = v; k < v + 4 && k < channels; k++)
-          d[k * dv + tap] = sum_parts(j, s + tap * tap_size + k);
-    }
+    for (int64_t v = 0; v < channels; v += LANES)
+      for (int64_t tap = 0; tap < taps; tap += LANES)
+        fold_square(j, s + tap * tap_size + v, tap_size, min64(LANES, taps - tap), channels - v,
+                    d + v * dv + tap, dv);
   }
 }
 

@@ -25,6 +25,7 @@ const char *gan_isa_name(void);    /* "base", "avx2", "avx512" */
 #define GAN_PASTE(a, b) GAN_PASTE_(a, b)
 #define GAN_TABLE(family) GAN_PASTE(family, GAN_ISA)
 
+#if defined(__x86_64__)
 #define GAN_TABLES(family)                                                   \
   extern const family##_table family##_base, family##_avx2, family##_avx512; \
   static inline const family##_table *family##_get (void) {                  \
@@ -32,6 +33,13 @@ const char *gan_isa_name(void);    /* "base", "avx2", "avx512" */
            : gan_isa_chosen == GAN_ISA_AVX2 ? &family##_avx2                 \
                                             : &family##_base;                \
   }
+#else /* the base variant is the only one that is built */
+#define GAN_TABLES(family)                                  \
+  extern const family##_table family##_base;                \
+  static inline const family##_table *family##_get (void) { \
+    return &family##_base;                                  \
+  }
+#endif
 #define GAN_KERNEL(family) (family##_get())
 
 #endif

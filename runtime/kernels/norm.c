@@ -1,39 +1,38 @@
 /*
 ** norm.c - see norm.h.
 **
-** Sums are written with vectors of 64 bytes because the compiler may not reorder additions by
-** itself; the lanes are the same for every instruction set. Element-wise passes are plain loops.
+** Sums are written with vectors because the compiler may not reorder additions by itself.
+** Element-wise passes are plain loops.
 */
 #include <stdbool.h>
 #include <string.h>
 
+#include "lanes.h"
 #include "norm.h"
 
-#pragma GCC diagnostic ignored "-Wpsabi" /* vectors are only passed to inlined functions */
-
 enum {
-  LANES = 64 / sizeof(gan_real),
-  PANEL = 4,          /* vectors of columns that are summed side by side */
-  ROWS = 64,          /* rows of a block: 64 x 4 x 64 bytes stay in the first cache */
-  RUN = 64 * LANES    /* elements of a block of a run */
+  LANES = GAN_LANES,
+  PANEL = 4,  /* vectors of columns that are summed side by side */
+  ROWS = 64,  /* rows of a block of columns: at most 64 x 4 x 64 bytes, which stay in the cache */
+  RUN = 1024  /* elements of a block of a run */
 };
 
-typedef gan_real vec __attribute__((vector_size(64), aligned(sizeof(gan_real)), may_alias));
-#ifdef GAN_DOUBLE
-typedef int64_t mask __attribute__((vector_size(64)));
-#else
-typedef int32_t mask __attribute__((vector_size(64)));
-#endif
+typedef gan_vec vec;
+typedef gan_ivec mask;
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE GAN_INLINE
+#define load gan_load
 
-INLINE vec load (const gan_real *p) { return *(const vec *)p; }
 INLINE vec splat (gan_real x) { return x - (vec){ 0 }; }
 
-INLINE double total (vec v) {
-  double s = 0;
-  for (int i = 0; i < LANES; i++) s += (double)v[i];
-  return s;
+INLINE double total (vec v) { return (double)gan_lanes_sum(v); }
+
+/* v with zeros in all but the last `rem` lanes: what a load that ends with a run's end adds to the
+   whole vectors before it */
+INLINE vec last_lanes (vec v, int64_t rem) {
+  mask m;
+  for (int i = 0; i < LANES; i++) m[i] = i >= LANES - (int)rem ? -1 : 0;
+  return (vec)((mask)v & m);
 }
 
 /* g, times slope where pre <= 0 (0 there when slope is 0, whatever g is) */
@@ -48,7 +47,7 @@ INLINE gan_real gate1 (gan_real g, gan_real pre, gan_real slope) {
   return pre <= 0 ? (slope == 0 ? 0 : g * slope) : g;
 }
 
-/* ---- moments ------------------------------------------------------------------------------ */
+/* ---- moments ------------------------------------------------------------------------------- */
 
 /* Adds a block of k elements to n others: means and sums of squared deviations. */
 INLINE void merge (double n, double k, double block_mean, double block_m2, double *mean,
@@ -58,32 +57,43 @@ INLINE void merge (double n, double k, double block_mean, double block_m2, doubl
   *m2 += block_m2 + delta * delta * n * part;
 }
 
+/* Fewer elements than a vector has lanes. */
+INLINE void few_elements (int64_t n, const gan_real *x, double *mean, double *m2) {
+  double sum = 0, dev = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+  *mean = sum / (double)n;
+  for (int64_t i = 0; i < n; i++) dev += ((double)x[i] - *mean) * ((double)x[i] - *mean);
+  *m2 = dev;
+}
+
 /* Second reading of a block: the deviations' own sum takes out the rounding of the mean. */
 INLINE void block_moments (int64_t n, const gan_real *x, double *mean, double *m2) {
-  vec s0 = { 0 }, s1 = { 0 };
-  int64_t i = 0;
-  double sum = 0;
-  for (; i + 2 * LANES <= n; i += 2 * LANES) {
+  if (n < LANES) {
+    few_elements(n, x, mean, m2);
+    return;
+  }
+  int64_t whole = n / LANES * LANES, i = 0;
+  vec s0 = last_lanes(load(x + n - LANES), n - whole), s1 = { 0 };
+  for (; i + 2 * LANES <= whole; i += 2 * LANES) {
     s0 += load(x + i);
     s1 += load(x + i + LANES);
   }
-  for (int64_t k = i; k < n; k++) sum += (double)x[k];
-  gan_real m = (gan_real)((total(s0 + s1) + sum) / (double)n);
-  vec e = { 0 }, q0 = { 0 }, q1 = { 0 }, mv = splat(m);
-  double es = 0, qs = 0;
-  for (int64_t k = i; k < n; k++) {
-    double d = (double)x[k] - (double)m;
-    es += d;
-    qs += d * d;
-  }
-  for (i = 0; i + 2 * LANES <= n; i += 2 * LANES) {
+  if (i < whole) s1 += load(x + i);
+  gan_real m = (gan_real)(total(s0 + s1) / (double)n);
+  vec mv = splat(m), e = last_lanes(load(x + n - LANES) - mv, n - whole);
+  vec q0 = e * e, q1 = { 0 };
+  for (i = 0; i + 2 * LANES <= whole; i += 2 * LANES) {
     vec d0 = load(x + i) - mv, d1 = load(x + i + LANES) - mv;
     e += d0 + d1;
     q0 += d0 * d0;
     q1 += d1 * d1;
   }
-  es += total(e);
-  qs += total(q0 + q1) - es * es / (double)n;
+  if (i < whole) {
+    vec d = load(x + i) - mv;
+    e += d;
+    q1 += d * d;
+  }
+  double es = total(e), qs = total(q0 + q1) - es * es / (double)n;
   *mean = (double)m + es / (double)n;
   *m2 = qs > 0 || qs != qs ? qs : 0;
 }
@@ -197,7 +207,6 @@ static void col_affine (int64_t rows, int64_t cols, int64_t ld, const gan_real *
 
 /* ---- sums of g and g (x - mean) ------------------------------------------------------------ */
 
-/* The first of a run's elements that fill whole vectors, in blocks; then the rest. */
 INLINE void sums (bool act, int64_t n, const gan_real *gy, const gan_real *x, gan_real mean,
                   gan_real scale, gan_real shift, gan_real slope, double *s1, double *s2) {
   double t1 = 0, t2 = 0;
@@ -210,6 +219,13 @@ INLINE void sums (bool act, int64_t n, const gan_real *gy, const gan_real *x, ga
       if (act) g = gate(g, v * scale + shift, slope);
       a += g;
       b += g * (v - mean);
+    }
+    if (i < n && n - i < LANES) { /* the end of the run */
+      vec g = load(gy + n - LANES), v = load(x + n - LANES);
+      if (act) g = gate(g, v * scale + shift, slope);
+      a += last_lanes(g, n - i);
+      b += last_lanes(g * (v - mean), n - i);
+      i = n;
     }
     t1 += total(a);
     t2 += total(b);

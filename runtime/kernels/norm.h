@@ -2,8 +2,8 @@
 ** norm.h - the passes of normalisation over memory.
 **
 ** Three shapes of data: a run (n contiguous elements with one statistic), columns (rows x cols, row
-** distance ld, one statistic per column: channels-last images and matrices), and a row (n contiguous
-** elements with one statistic and a weight for each element: layer norm).
+** distance ld, one statistic per column: channels-last images and matrices), and a row (as a run,
+** but with a weight for each element: layer norm).
 **
 ** Moments are exact to rounding whatever the mean: short blocks are read twice while they are in
 ** cache, and are merged in double (Chan, Golub, LeVeque 1979). No block of a sum in the compute

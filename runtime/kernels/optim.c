@@ -40,7 +40,7 @@ static void sgd_momentum (ARGS) {
   }
 }
 
-/* ---- the adam family ---------------------------------------------------------------------- */
+/* ---- the adam family ----------------------------------------------------------------------- */
 
 #define ADAM                                                                    \
   COMMON                                                                        \
@@ -112,7 +112,7 @@ static void adamax (ARGS) {
   }
 }
 
-/* ---- scaled by a running square ----------------------------------------------------------- */
+/* ---- scaled by a running square ------------------------------------------------------------ */
 
 static void rmsprop (ARGS) {
   COMMON
@@ -191,7 +191,7 @@ static void rprop (ARGS) {
   }
 }
 
-/* ---- not optimisers ----------------------------------------------------------------------- */
+/* ---- not optimisers ------------------------------------------------------------------------ */
 
 static void clip (ARGS) {
   (void)g, (void)s;

@@ -21,8 +21,8 @@ GAN_INLINE gan_vec choose (gan_ivec mask, gan_vec a, gan_vec b) {
 }
 
 /* A value takes over when it is larger or the first NaN; so the first of equals stays. */
-static void max_vector (const gan_pool_job *j, const gan_real *x, int64_t oy, int64_t ox, gan_real *y,
-                        int64_t *index) {
+static void max_vector (const gan_pool_job *j, const gan_real *x, int64_t oy, int64_t ox,
+                        gan_real *y, int64_t *index) {
   const int64_t h0 = j->h.first[oy], w0 = j->w.first[ox], nh = j->h.count[oy], nw = j->w.count[ox];
   const int64_t row = j->w.in * j->c;
   gan_vec best = gan_load(x + h0 * row + w0 * j->c);
@@ -39,8 +39,8 @@ static void max_vector (const gan_pool_job *j, const gan_real *x, int64_t oy, in
   *(long_vec_at *)index = __builtin_convertvector(at, long_vec) + 1;
 }
 
-static void max_scalar (const gan_pool_job *j, const gan_real *x, int64_t oy, int64_t ox, gan_real *y,
-                        int64_t *index) {
+static void max_scalar (const gan_pool_job *j, const gan_real *x, int64_t oy, int64_t ox,
+                        gan_real *y, int64_t *index) {
   const int64_t h0 = j->h.first[oy], w0 = j->w.first[ox], nh = j->h.count[oy], nw = j->w.count[ox];
   const int64_t row = j->w.in * j->c;
   gan_real best = x[h0 * row + w0 * j->c];

@@ -1,42 +1,70 @@
 /*
-** random.c - see random.h. Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3",
-** SC 2011 (Philox). Box, Muller: "A note on the generation of random normal deviates", 1958.
+** random.c - see random.h. Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as
+** 1, 2, 3", SC 2011 (Philox). Box, Muller: "A note on the generation of random normal deviates",
+** 1958.
 */
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
+#include "lanes.h"
 #include "random.h"
 #include "vmath.h"
 
 enum { LANES = GAN_RANDOM_BLOCKS, GROUP = GAN_RANDOM_GROUP };
 
+/* Numbers of 32 bits in lanes of 64, whose upper halves are never looked at: a product needs no
+   widening, and its halves are a shift apart. */
+typedef uint64_t lanes __attribute__((vector_size(GAN_VBYTES)));
+typedef uint32_t halves __attribute__((vector_size(GAN_VBYTES / 2), aligned(4), may_alias));
+
+enum { WIDTH = GAN_VBYTES / 8 };
+
+/* low halves of a times m < 2^32 */
+GAN_INLINE lanes times (lanes a, uint64_t m) {
+  const lanes b = m - (lanes){ 0 };
+#if defined(__AVX512F__)
+  return (lanes)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (lanes)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+  return (lanes)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+  return (a & 0xffffffffu) * b;
+#endif
+}
+
 /* w[k][i] = word k of Philox(seed, counter + i); `stream` tells independent sequences apart. */
-static inline void philox (uint64_t seed, uint64_t counter, uint32_t stream, uint32_t w[4][LANES]) {
-  for (int i = 0; i < LANES; i++) {
-    uint64_t at = counter + (uint64_t)i;
-    uint32_t c0 = (uint32_t)at, c1 = (uint32_t)(at >> 32), c2 = stream, c3 = 0;
+GAN_INLINE void philox (uint64_t seed, uint64_t counter, uint32_t stream, uint32_t w[4][LANES]) {
+  lanes iota;
+  for (int i = 0; i < WIDTH; i++) iota[i] = (uint64_t)i;
+  for (int at = 0; at < LANES; at += WIDTH) {
+    lanes c0 = iota + (counter + (uint64_t)at), c1 = c0 >> 32, c2 = stream - (lanes){ 0 };
+    lanes c3 = { 0 };
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int r = 0; r < 10; r++) {
-      uint64_t p0 = (uint64_t)c0 * 0xD2511F53u, p1 = (uint64_t)c2 * 0xCD9E8D57u;
-      c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-      c1 = (uint32_t)p1;
-      c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-      c3 = (uint32_t)p0;
+      lanes p0 = times(c0, 0xD2511F53u), p1 = times(c2, 0xCD9E8D57u);
+      c0 = (p1 >> 32) ^ c1 ^ (uint64_t)k0;
+      c1 = p1;
+      c2 = (p0 >> 32) ^ c3 ^ (uint64_t)k1;
+      c3 = p0;
       k0 += 0x9E3779B9u;
       k1 += 0xBB67AE85u;
     }
-    w[0][i] = c0;
-    w[1][i] = c1;
-    w[2][i] = c2;
-    w[3][i] = c3;
+    *(halves *)&w[0][at] = __builtin_convertvector(c0, halves);
+    *(halves *)&w[1][at] = __builtin_convertvector(c1, halves);
+    *(halves *)&w[2][at] = __builtin_convertvector(c2, halves);
+    *(halves *)&w[3][at] = __builtin_convertvector(c3, halves);
   }
 }
 
-/* ---- words to numbers --------------------------------------------------------------------- */
+/* ---- words to numbers ---------------------------------------------------------------------- */
 
 #ifdef GAN_DOUBLE
 
 /* [0, 1), 53 bits: the first 24 are those of the float build */
-static inline double unit (uint32_t w, uint32_t more) {
+GAN_INLINE double unit (uint32_t w, uint32_t more) {
   return (double)((uint64_t)(w >> 8) << 29 | more >> 3) * 0x1p-53;
 }
 
@@ -53,7 +81,7 @@ static void box_muller (const uint32_t *w, const uint32_t *v, const uint32_t *mo
 
 #else
 
-static inline float unit (uint32_t w, uint32_t more) {
+GAN_INLINE float unit (uint32_t w, uint32_t more) {
   (void)more;
   return (float)(int32_t)(w >> 8) * 0x1p-24f;
 }
@@ -62,7 +90,7 @@ static inline float unit (uint32_t w, uint32_t more) {
    deviations), the angle from 32. The angle is a signed fraction of a turn; its top two bits say
    in which half of the circle it lies, and the rest is an angle in [-pi/2, pi/2) with both Taylor
    series below 1e-9 of their limits. */
-static inline void box_muller (const uint32_t *w, const uint32_t *v, float *cosine, float *sine) {
+GAN_INLINE void box_muller (const uint32_t *w, const uint32_t *v, float *cosine, float *sine) {
   for (int i = 0; i < LANES; i++) {
     float u = ((float)(int32_t)(w[i] >> 1) + 0.5f) * 0x1p-31f;
     float r = sqrtf(-2.0f * vm_log(u));
@@ -89,9 +117,9 @@ static inline void box_muller (const uint32_t *w, const uint32_t *v, float *cosi
 
 #endif
 
-/* ---- groups ------------------------------------------------------------------------------- */
+/* ---- groups -------------------------------------------------------------------------------- */
 
-static inline void uniform_group (uint64_t seed, uint64_t counter, gan_real *y, gan_real a,
+GAN_INLINE void uniform_group (uint64_t seed, uint64_t counter, gan_real *y, gan_real a,
                                   gan_real width, gan_real most) {
   uint32_t w[4][LANES], more[4][LANES];
   philox(seed, counter, 0, w);
@@ -103,7 +131,7 @@ static inline void uniform_group (uint64_t seed, uint64_t counter, gan_real *y, 
   }
 }
 
-static inline void normal_group (uint64_t seed, uint64_t counter, gan_real *y, gan_real mean,
+GAN_INLINE void normal_group (uint64_t seed, uint64_t counter, gan_real *y, gan_real mean,
                                  gan_real std, gan_real unused) {
   uint32_t w[4][LANES];
   (void)unused;
@@ -120,7 +148,7 @@ static inline void normal_group (uint64_t seed, uint64_t counter, gan_real *y, g
   for (int i = 0; i < GROUP; i++) y[i] = y[i] * std + mean;
 }
 
-static inline void mask_group (uint64_t seed, uint64_t counter, gan_real *y, uint32_t below,
+GAN_INLINE void mask_group (uint64_t seed, uint64_t counter, gan_real *y, uint32_t below,
                                gan_real value) {
   uint32_t w[4][LANES];
   philox(seed, counter, 0, w);

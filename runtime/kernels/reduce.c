@@ -18,36 +18,54 @@
 #define VL ((int64_t)(VBYTES / sizeof(gan_real)))
 
 typedef gan_real vec __attribute__((vector_size(VBYTES), aligned(sizeof(gan_real)), may_alias));
+typedef gan_real quad __attribute__((vector_size(16), aligned(sizeof(gan_real)), may_alias));
 #ifdef GAN_DOUBLE
-typedef int64_t lanes __attribute__((vector_size(VBYTES)));
+typedef int64_t vec_bits __attribute__((vector_size(VBYTES)));
+typedef int64_t quad_bits __attribute__((vector_size(16)));
 #define SIGN_OFF 0x7fffffffffffffffLL
 #define ABS1(v) __builtin_fabs(v)
 #else
-typedef int32_t lanes __attribute__((vector_size(VBYTES)));
+typedef int32_t vec_bits __attribute__((vector_size(VBYTES)));
+typedef int32_t quad_bits __attribute__((vector_size(16)));
 #define SIGN_OFF 0x7fffffff
 #define ABS1(v) __builtin_fabsf(v)
 #endif
+#define QL ((int64_t)(16 / sizeof(gan_real)))
 
 /* ---- sums of rows ------------------------------------------------------------------------- */
 
-static inline double lane_sum (vec v) {
+static inline double quad_sum (quad v) {
   double s = 0;
-  for (int64_t i = 0; i < VL; i++) s += v[i];
+  for (int64_t i = 0; i < QL; i++) s += v[i];
   return s;
 }
 
-/* ONE is the term of a number v, MANY that of a vector v; both may use the centre m. */
+static inline double vec_sum (vec v) {
+  union {
+    vec v;
+    quad q[VBYTES / 16];
+  } u = { v };
+  quad s = u.q[0];
+  for (int i = 1; i < VBYTES / 16; i++) s += u.q[i];
+  return quad_sum(s);
+}
+
+/* ONE is the term of a number v, MANY that of a vector v of type V whose bits are a B; both may use
+   the centre m. What is left of a row, and short rows, go through narrow registers: emptying a wide
+   one takes longer than the rest. */
 #define SUM_ROW(name, ONE, MANY)                                             \
   static double name (int64_t n, const gan_real *x, double centre) {         \
     const gan_real m = (gan_real)centre;                                     \
     double total = 0;                                                        \
     (void)m;                                                                 \
     while (n >= 4 * VL) {                                                    \
+      typedef vec V;                                                         \
+      typedef vec_bits B __attribute__((unused));                            \
       int64_t run = n / (4 * VL) < RUN ? n / (4 * VL) : RUN;                 \
-      vec a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };                        \
+      V a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };                          \
       for (int64_t i = 0; i < run; i++, x += 4 * VL) {                       \
-        const vec *p = (const vec *)x;                                       \
-        vec v = p[0];                                                        \
+        const V *p = (const V *)x;                                           \
+        V v = p[0];                                                          \
         a += MANY;                                                           \
         v = p[1];                                                            \
         b += MANY;                                                           \
@@ -56,16 +74,26 @@ static inline double lane_sum (vec v) {
         v = p[3];                                                            \
         d += MANY;                                                           \
       }                                                                      \
-      total += lane_sum((a + b) + (c + d));                                  \
+      total += vec_sum((a + b) + (c + d));                                   \
       n -= run * 4 * VL;                                                     \
     }                                                                        \
-    if (n >= VL) {                                                           \
-      vec a = { 0 };                                                         \
-      for (; n >= VL; n -= VL, x += VL) {                                    \
-        vec v = *(const vec *)x;                                             \
+    if (n >= QL) {                                                           \
+      typedef quad V;                                                        \
+      typedef quad_bits B __attribute__((unused));                           \
+      V a = { 0 }, b = { 0 };                                                \
+      for (; n >= 2 * QL; n -= 2 * QL, x += 2 * QL) {                        \
+        V v = ((const V *)x)[0];                                             \
         a += MANY;                                                           \
+        v = ((const V *)x)[1];                                               \
+        b += MANY;                                                           \
       }                                                                      \
-      total += lane_sum(a);                                                  \
+      if (n >= QL) {                                                         \
+        V v = *(const V *)x;                                                 \
+        a += MANY;                                                           \
+        n -= QL;                                                             \
+        x += QL;                                                             \
+      }                                                                      \
+      total += quad_sum(a + b);                                              \
     }                                                                        \
     for (int64_t i = 0; i < n; i++) {                                        \
       gan_real v = x[i];                                                     \
@@ -75,11 +103,11 @@ static inline double lane_sum (vec v) {
   }
 
 SUM_ROW(sum_row, v, v)
-SUM_ROW(abs_row, ABS1(v), (vec)((lanes)v & SIGN_OFF))
+SUM_ROW(abs_row, ABS1(v), (V)((B)v & SIGN_OFF))
 SUM_ROW(square_row, v * v, v * v)
 SUM_ROW(sqdev_row, (v - m) * (v - m), (v - m) * (v - m))
 SUM_ROW(nonzero_row, v != 0 ? (gan_real)1 : (gan_real)0,
-        (vec)((lanes)((vec){ 0 } + 1) & (lanes)(v != (vec){ 0 })))
+        (V)((B)((V){ 0 } + 1) & (B)(v != (V){ 0 })))
 
 /* ---- products and extremes of rows -------------------------------------------------------- */
 

@@ -1,9 +1,9 @@
 /*
 ** resize.h - nearest and linear resampling of planes, and the adjoints.
 **
-** Data is channels-last without gaps, [n][h][w][c]; row-major data is the same thing with one channel
-** and n * channels images. Along an axis, place o of the large side is near[o] (nearest), or
-** (1 - far_share[o]) * near[o] + far_share[o] * far[o] (linear) of the small one.
+** Data is channels-last without gaps, [n][h][w][c]; row-major data is the same thing with one
+** channel and n * channels images. Along an axis, place o of the large side is near[o] (nearest),
+** or (1 - far_share[o]) * near[o] + far_share[o] * far[o] (linear) of the small one.
 */
 #ifndef GAN_KERNELS_RESIZE_H
 #define GAN_KERNELS_RESIZE_H

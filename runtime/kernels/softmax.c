@@ -57,8 +57,8 @@ static void log_cols (int64_t cols, int64_t n, int64_t inner, const gan_real *x,
 }
 
 /* gx = y (gy - sum of gy y) */
-static void grad_cols (int64_t cols, int64_t n, int64_t inner, const gan_real *y, const gan_real *gy,
-                       gan_real *gx) {
+static void grad_cols (int64_t cols, int64_t n, int64_t inner, const gan_real *y,
+                       const gan_real *gy, gan_real *gx) {
   gan_real sum[COLS] = { 0 };
   for (int64_t i = 0; i < n; i++)
     for (int64_t j = 0; j < cols; j++) sum[j] += gy[i * inner + j] * y[i * inner + j];
@@ -188,7 +188,8 @@ static void log_rows (int64_t rows, int64_t n, const gan_real *x, gan_real *y) {
   }
 }
 
-static void grad_rows (int64_t rows, int64_t n, const gan_real *y, const gan_real *gy, gan_real *gx) {
+static void grad_rows (int64_t rows, int64_t n, const gan_real *y, const gan_real *gy,
+                       gan_real *gx) {
   if (n <= SHORT) {
     turned_grad(grad_cols, rows, n, y, gy, gx);
     return;

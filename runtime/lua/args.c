@@ -67,7 +67,9 @@ static const char *wanted (const gan_param *p, char *buffer, size_t size) {
     case GAN_K_SHAPE: return "a list of sizes";
     case GAN_K_INDEX: return "a position (an integer)";
     case GAN_K_TEXT: return "a string";
-    case GAN_K_DTYPE: return "one of float32, uint8, int64";
+    case GAN_K_DTYPE:
+      snprintf(buffer, size, "one of %s, uint8, int64", gan_dtype_name(GAN_REAL));
+      return buffer;
     default:
       snprintf(buffer, size, "one of %s", word_list(p->words, words, sizeof words));
       return buffer;
@@ -80,7 +82,8 @@ static const char *describe_string (const char *s, char *buffer, size_t size) {
   return buffer;
 }
 
-const char *gan_lua_describe (lua_State *L, const gan_lua *B, int index, char *buffer, size_t size) {
+const char *gan_lua_describe (lua_State *L, const gan_lua *B, int index, char *buffer,
+                              size_t size) {
   int type = lua_type(L, index);
   switch (type) {
     case LUA_TNONE: return "nothing";
@@ -99,15 +102,18 @@ const char *gan_lua_describe (lua_State *L, const gan_lua *B, int index, char *b
 }
 
 /* Why a value that is no tensor may have been given in place of one. */
-static const char *hint (const reader *r, int k, int index, int position, char *buffer, size_t size) {
+static const char *hint (const reader *r, int k, int index, int position, char *buffer,
+                         size_t size) {
   const gan_param *p = &r->sig->p[k];
   if (p->kind > GAN_K_ANYOPERAND) return "";
   switch (lua_type(r->L, index)) {
     case LUA_TTABLE: return " (gan.tensor{...} makes one of a table)";
-    case LUA_TNUMBER: return p->kind == GAN_K_TENSORS ? "" : " (gan.tensor(...) makes one of a number)";
+    case LUA_TNUMBER:
+      return p->kind == GAN_K_TENSORS ? "" : " (gan.tensor(...) makes one of a number)";
     case LUA_TNONE: case LUA_TNIL:
       if (position != 1 || !is_single_tensor(p->kind)) return "";
-      snprintf(buffer, size, " (call it as gan.%s(%s) or %s:%s())", r->name, p->name, p->name, r->name);
+      snprintf(buffer, size, " (call it as gan.%s(%s) or %s:%s())", r->name, p->name, p->name,
+               r->name);
       return buffer;
     default: return "";
   }
@@ -159,8 +165,8 @@ static int distance (const char *a, size_t na, const char *b, size_t nb) {
       int best = d[i - 1][j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
       if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
       if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
-          d[i - 2][j - 2] + 1 < best)
+      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+          lower(a[i - 2]) == lower(b[j - 1]) && d[i - 2][j - 2] + 1 < best)
         best = d[i - 2][j - 2] + 1;
       d[i][j] = best;
     }
@@ -328,8 +334,8 @@ static void read_word (reader *r, int k, int index, int position) {
   slot_text(r, k, position, slot, sizeof slot);
   word_list(words, list, sizeof list);
   if (g.best)
-    gan_lua_error(r->L, r->name, "%s must be one of %s, got '%.40s', did you mean '%.*s'?", slot, list,
-                  s, (int)g.best_length, g.best);
+    gan_lua_error(r->L, r->name, "%s must be one of %s, got '%.40s', did you mean '%.*s'?", slot,
+                  list, s, (int)g.best_length, g.best);
   gan_lua_error(r->L, r->name, "%s must be one of %s, got '%.40s'", slot, list, s);
 }
 
@@ -458,11 +464,13 @@ static int unexpected (const reader *r, int i) {
   char buffer[80], named[200] = "";
   size_t n = 0;
   for (int k = r->sig->npositional; k < r->sig->nargs && n + 40 < sizeof named; k++)
-    n += (size_t)snprintf(named + n, sizeof named - n, "%s%s=...", n ? ", " : "", r->sig->p[k].name);
+    n += (size_t)snprintf(named + n, sizeof named - n, "%s%s=...", n ? ", " : "",
+                          r->sig->p[k].name);
   const char *got = gan_lua_describe(r->L, r->B, i, buffer, sizeof buffer);
   if (n)
-    return gan_lua_error(r->L, r->name, "argument %d (%s) is too many; options are given by name: {%s}",
-                         i, got, named);
+    return gan_lua_error(r->L, r->name,
+                         "argument %d (%s) is too many; options are given by name: {%s}", i, got,
+                         named);
   return gan_lua_error(r->L, r->name, "argument %d (%s) is too many", i, got);
 }
 
@@ -529,13 +537,22 @@ static void read_options (reader *r) {
 
 /* ---- the whole ---------------------------------------------------------------------------- */
 
+/* Argument k was not given; `index` is where it should have been. Says nil where nil was given,
+   and a table where the option table has no option. */
+static void missing (const reader *r, int k, int index, int top) {
+  bool by_position = k < r->sig->npositional, there = by_position && index <= top;
+  if (there && index == r->x->options) there = !has_string_key(r->L, index);
+  else if (there) there = lua_isnil(r->L, index);
+  bad(r, k, there ? index : lua_gettop(r->L) + 1, by_position ? index : 0);
+}
+
 void gan_lua_args_init (gan_args *x) {
   x->tensors = x->few;
   x->tensors_size = GAN_POOL_TENSORS;
 }
 
-int gan_lua_read (lua_State *L, gan_lua *B, const char *name, const gan_sig *sig, int first, int top,
-                  gan_args *x) {
+int gan_lua_read (lua_State *L, gan_lua *B, const char *name, const gan_sig *sig, int first,
+                  int top, gan_args *x) {
   reader r = { .L = L, .B = B, .name = name, .sig = sig, .x = x, .first = first, .top = top };
   x->given = x->numbers = 0;
   x->options = x->nints = x->ntensors = 0;
@@ -547,12 +564,7 @@ int gan_lua_read (lua_State *L, gan_lua *B, const char *name, const gan_sig *sig
   read_positions(&r);
   if (x->options) read_options(&r);
   for (int k = 0; k < sig->nargs; k++)
-    if (!(x->given >> k & 1) && is_required(&sig->p[k])) {
-      bool by_position = k < sig->npositional;
-      int index = first + k; /* says nil where nil was given, else "nothing" */
-      if (!by_position || index > top || !lua_isnil(L, index)) index = lua_gettop(L) + 1;
-      bad(&r, k, index, by_position ? k + 1 : 0);
-    }
+    if (!(x->given >> k & 1) && is_required(&sig->p[k])) missing(&r, k, first + k, top);
   return x->ntensors > x->tensors_size ? x->ntensors : 0;
 }
 

@@ -111,7 +111,8 @@ static void walk_table (lua_State *L, const shape_of *s, gan_dtype dtype, gan_te
 }
 
 /* A new tensor in the handle; collects and tries once more when memory is short. */
-static gan_tensor *make (lua_State *L, gan_lua *B, gan_handle *h, gan_dtype dtype, const shape_of *s) {
+static gan_tensor *make (lua_State *L, gan_lua *B, gan_handle *h, gan_dtype dtype,
+                         const shape_of *s) {
   gan_ctx *c = B->c;
   for (int attempt = 0;; attempt++) {
     gan_frame_open(c);

@@ -75,9 +75,9 @@ static int soft_limit (lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-  { "fail_after", fail_after }, { "allocations", allocations }, { "force_composed", force_composed },
-  { "anomaly", anomaly }, { "collect_every", collect_every }, { "soft_limit", soft_limit },
-  { NULL, NULL }
+  { "fail_after", fail_after }, { "allocations", allocations },
+  { "force_composed", force_composed }, { "anomaly", anomaly },
+  { "collect_every", collect_every }, { "soft_limit", soft_limit }, { NULL, NULL }
 };
 
 void gan_lua_open_debug (lua_State *L) {

@@ -222,9 +222,9 @@ static void check_saved (lua_State *L, gan_lua *B, const gan_call_record *r, int
   if (s->t->st->version != s->version)
     gan_lua_error(L, r->f->name, "saved tensor %d was changed in place after it was saved", i + 1);
   if (s->kind == SAVED_OTHER && B->c->recording)
-    gan_lua_error(L, r->f->name, "saved tensor %d is neither an argument nor a result of forward: under "
-                  "create_graph its gradient would be lost. Save an argument and compute it again in "
-                  "backward, or say that it is a constant: ctx:save_constant", i + 1);
+    gan_lua_error(L, r->f->name, "saved tensor %d is neither an argument nor a result of forward: "
+                  "under create_graph its gradient would be lost. Save an argument and compute it "
+                  "again in backward, or say that it is a constant: ctx:save_constant", i + 1);
 }
 
 /* ctx:saved() -> all that was saved, in order */
@@ -310,14 +310,16 @@ static void push_gradients (lua_State *L, const pass *p, int meta) {
 }
 
 /* The value at an index as gradient of argument k. [temp], NULL for nil */
-static gan_tensor *take_gradient (lua_State *L, gan_lua *B, const gan_call_record *r, int index, int k) {
+static gan_tensor *take_gradient (lua_State *L, gan_lua *B, const gan_call_record *r, int index,
+                                  int k) {
   char got[80];
   if (lua_isnoneornil(L, index)) return NULL;
   gan_handle *h = gan_lua_handle(L, B, index);
   if (!h)
-    gan_lua_error(L, r->f->name, "backward must return a tensor (or nil) for argument %d, got %s", k + 1,
-                  gan_lua_describe(L, B, index, got, sizeof got));
-  if (!h->t) gan_lua_error(L, r->f->name, "backward returned a released tensor for argument %d", k + 1);
+    gan_lua_error(L, r->f->name, "backward must return a tensor (or nil) for argument %d, got %s",
+                  k + 1, gan_lua_describe(L, B, index, got, sizeof got));
+  if (!h->t)
+    gan_lua_error(L, r->f->name, "backward returned a released tensor for argument %d", k + 1);
   if (gan_type(h->t) != GAN_REAL)
     gan_lua_error(L, r->f->name, "backward returned a %s tensor for argument %d",
                   gan_dtype_name(gan_type(h->t)), k + 1);
@@ -338,7 +340,8 @@ static int run_backward (lua_State *L) {
   lua_call(L, r->nresults + 1, LUA_MULTRET);
   int n = lua_gettop(L) - 3;
   if (n > r->nargs)
-    gan_lua_error(L, r->f->name, "backward returned %d gradients, forward has %d arguments", n, r->nargs);
+    gan_lua_error(L, r->f->name, "backward returned %d gradients, forward has %d arguments", n,
+                  r->nargs);
   for (int i = 0; i < p->ngx; i++) {
     int k = r->map[i];
     p->gx[i] = k < n ? take_gradient(L, B, r, 4 + k, k) : NULL;
@@ -353,7 +356,8 @@ static bool custom_backward (gan_ctx *c, void *ud, int ngy, gan_tensor **gy, int
   gan_loan *loan = c->relieve == gan_lua_relieve ? c->host : NULL;
   pass p = { r, ngy, ngx, gy, gx };
   if (!loan || !r->B || !lua_checkstack(loan->L, 4)) {
-    gan_fail(c, GAN_EHOST, "the backward of %s is a Lua function and needs a call from Lua", r->f->name);
+    gan_fail(c, GAN_EHOST, "the backward of %s is a Lua function and needs a call from Lua",
+             r->f->name);
     return false;
   }
   lua_State *L = loan->L;
@@ -547,7 +551,8 @@ static void check_fields (lua_State *L) {
     if (!known && g.best)
       gan_lua_error(L, "Function", "unknown option '%.60s', did you mean '%s'?", key, g.best);
     if (!known)
-      gan_lua_error(L, "Function", "unknown option '%.60s' (there are: forward, backward, name)", key);
+      gan_lua_error(L, "Function", "unknown option '%.60s' (there are: forward, backward, name)",
+                    key);
   }
   for (int i = 0; i < 2; i++) {
     lua_getfield(L, 1, names[i]);

@@ -157,8 +157,8 @@ static int set_requires_grad (lua_State *L) {
   bool on = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
   if (on) check_real(L, t, "requires_grad_");
   if (t->node && !on)
-    gan_lua_error(L, "requires_grad_", "only leaves can be switched off, this tensor is the result of "
-                  "an op (use x:detach())");
+    gan_lua_error(L, "requires_grad_", "only leaves can be switched off, this tensor is the result "
+                  "of an op (use x:detach())");
   if (!t->node) t->requires_grad = on;
   lua_settop(L, 1);
   return 1;
@@ -312,8 +312,9 @@ const luaL_Reg gan_lua_grad_methods[] = {
 };
 
 static const luaL_Reg functions[] = {
-  { "grad", grad }, { "is_grad_enabled", is_grad_enabled }, { "set_grad_enabled", set_grad_enabled },
-  { "detach", detach }, { "require_grad", require_grad }, { NULL, NULL }
+  { "grad", grad }, { "is_grad_enabled", is_grad_enabled },
+  { "set_grad_enabled", set_grad_enabled }, { "detach", detach },
+  { "require_grad", require_grad }, { NULL, NULL }
 };
 
 void gan_lua_open_grad (lua_State *L) {

@@ -116,12 +116,34 @@ static void move_handle (gan_handle *h, gan_scope *to) {
   gan_lua_link(h, to);
 }
 
+static bool in_list (const gan_handle *h, const gan_tensor *t) {
+  while (h && h->t != t) h = h->next;
+  return h != NULL;
+}
+
+static bool has_handle (const gan_lua *B, const gan_tensor *t) {
+  if (in_list(B->handles, t)) return true;
+  for (const gan_scope *s = B->scopes; s; s = s->outer)
+    if (in_list(s->first, t)) return true;
+  return false;
+}
+
+/* A gradient made by backward{create_graph=true} leads back to its leaf: nobody would ever free the
+   two. It ends with the last handle of the leaf, by which alone Lua can reach it. */
+static void break_cycle (const gan_lua *B, gan_tensor *t) {
+  gan_tensor *g = t->grad;
+  if (!g || !g->node || t->refs == 1 || has_handle(B, t)) return;
+  t->grad = NULL;
+  gan_release(g);
+}
+
 void gan_lua_drop (gan_handle *h, gan_fate fate) {
   gan_tensor *t = h->t;
   if (!t) return;
   unlink_handle(h);
   h->t = NULL;
   h->fate = fate;
+  if (t->grad) break_cycle(h->B, t);
   gan_release(t);
 }
 
@@ -273,8 +295,8 @@ static int keep (lua_State *L) {
   for (int i = 1; i <= n; i++) {
     gan_handle *h = gan_lua_handle(L, B, i);
     if (!h && !is_plain_table(L, i))
-      gan_lua_error(L, "keep", "argument %d must be a tensor or a plain table of tensors, got %s", i,
-                    gan_lua_describe(L, B, i, got, sizeof got));
+      gan_lua_error(L, "keep", "argument %d must be a tensor or a plain table of tensors, got %s",
+                    i, gan_lua_describe(L, B, i, got, sizeof got));
     if (h && !h->t) gan_lua_check_tensor(L, B, i, "keep", "x");
     visit_tensors(L, B, i, keep_handle, NULL);
   }
@@ -316,7 +338,8 @@ static int memory_limit (lua_State *L) {
   if (!lua_isnoneornil(L, 1)) {
     bytes = gan_lua_check_int(L, 1, "memory_limit", "bytes");
     if (bytes <= 0)
-      gan_lua_error(L, "memory_limit", "argument 1 'bytes' must be positive (nil: no limit), got %lld",
+      gan_lua_error(L, "memory_limit",
+                    "argument 1 'bytes' must be positive (nil: no limit), got %lld",
                     (long long)bytes);
   }
   lua_pushinteger(L, (lua_Integer)gan_memory(B->c).limit);
@@ -335,7 +358,9 @@ static int trim (lua_State *L) {
   return 0;
 }
 
-const luaL_Reg gan_lua_memory_methods[] = { { "keep", keep }, { "release", release }, { NULL, NULL } };
+const luaL_Reg gan_lua_memory_methods[] = { { "keep", keep },
+                                            { "release", release },
+                                            { NULL, NULL } };
 
 static const luaL_Reg functions[] = { { "keep", keep },
                                       { "memory", memory },
@@ -344,7 +369,8 @@ static const luaL_Reg functions[] = { { "keep", keep },
                                       { "trim", trim },
                                       { NULL, NULL } };
 
-/* Adds a function whose third upvalue is the metatable of scopes (at index meta) to the table at t. */
+/* Adds a function whose third upvalue is the metatable of scopes, at index meta, to the table at
+   index t. */
 static void add (lua_State *L, int t, const char *name, lua_CFunction f, int meta) {
   lua_pushvalue(L, meta);
   gan_lua_push_closure(L, f);

@@ -40,7 +40,8 @@ static void let_go (const gan_sig *s, const gan_args *x) {
 }
 
 /* Runs the op and fills the n handles from stack index `at` on. */
-static int run (lua_State *L, gan_lua *B, gan_op *op, gan_args *x, int n, int at, gan_tensor **out) {
+static int run (lua_State *L, gan_lua *B, gan_op *op, gan_args *x, int n, int at,
+                gan_tensor **out) {
   gan_ctx *c = B->c;
   const gan_sig *s = op->parsed;
   gan_loan loan;
@@ -177,8 +178,8 @@ static int operate (lua_State *L) {
   gan_tensor *x = a ? a : b;
   if (x && x->dtype == GAN_REAL && row->scalar && lua_type(L, number) == LUA_TNUMBER &&
       (a || row->commutes))
-    return finish(L, B, h, row->scalar, GAN_ARGS(GAN_T(x), GAN_N(row->sign * lua_tonumber(L, number))),
-                  x, NULL);
+    return finish(L, B, h, row->scalar,
+                  GAN_ARGS(GAN_T(x), GAN_N(row->sign * lua_tonumber(L, number))), x, NULL);
   return operate_slowly(L, B, row->op);
 }
 

@@ -131,12 +131,13 @@ static int item (lua_State *L) {
 }
 
 /* Offset of the element at the 1-based position given from stack index `first` on. */
-static int64_t position (lua_State *L, gan_lua *B, const gan_tensor *t, int first, const char *name) {
+static int64_t position (lua_State *L, gan_lua *B, const gan_tensor *t, int first,
+                         const char *name) {
   int given = lua_gettop(L) - first + 1;
   int64_t offset = 0;
   if (given != t->ndim)
-    gan_lua_error(L, name, "the tensor %s needs %d positions, got %d", gan_shape_of(B->c, t), t->ndim,
-                  given > 0 ? given : 0);
+    gan_lua_error(L, name, "the tensor %s needs %d positions, got %d", gan_shape_of(B->c, t),
+                  t->ndim, given > 0 ? given : 0);
   for (int d = 0; d < t->ndim; d++) {
     lua_Integer given_at = gan_lua_check_int(L, first + d, name, "position");
     int64_t i = gan_lua_base(L, name, given_at, "positions");
@@ -163,8 +164,8 @@ static void check_writable (lua_State *L, gan_lua *B, const gan_tensor *t, const
                   "(use gan.no_grad, or x:detach())");
   for (int d = 0; d < t->ndim; d++)
     if (t->stride[d] == 0 && t->shape[d] > 1)
-      gan_lua_error(L, name, "'x' is an expanded view %s: several of its elements are one in memory "
-                    "(make a copy first with x:contiguous())", gan_shape_of(B->c, t));
+      gan_lua_error(L, name, "'x' is an expanded view %s: several of its elements are one in "
+                    "memory (make a copy first with x:contiguous())", gan_shape_of(B->c, t));
 }
 
 /* x:set(v, i, j, ...) */
@@ -270,7 +271,8 @@ static int newindex (lua_State *L) {
                   "(use gan.no_grad, v:detach(), or gan.cat and gan.where)");
   if (v && v->dtype != x->dtype)
     gan_lua_error(L, "x[i] = v", "a %s tensor into a %s tensor (convert it with v:to(\"%s\"))",
-                  gan_dtype_name(gan_type(v)), gan_dtype_name(gan_type(x)), gan_dtype_name(gan_type(x)));
+                  gan_dtype_name(gan_type(v)), gan_dtype_name(gan_type(x)),
+                  gan_dtype_name(gan_type(x)));
   gan_loan loan;
   gan_lua_lend(&loan, L, B, 0);
   gan_frame_open(c);

@@ -113,11 +113,12 @@ static gan_op op_weight = {
 
 /* a: x, weight, bias, stride, padding, dilation, groups */
 static gan_tensor *conv (gan_ctx *c, const gan_arg *a, int nd) {
+  gan_tensor *bias = a[2].n < 0 ? NULL : a[2].t;
   gan_conv_shape s;
   if (!gan_conv_options(c, a + 3, a[1].t, nd, &s) ||
-      !gan_conv_sizes(c, a[0].t, a[1].t, a[2].t, &s))
+      !gan_conv_sizes(c, a[0].t, a[1].t, bias, &s))
     return NULL;
-  return gan_conv_run(c, &s, false, a[0].t, a[1].t, a[2].t);
+  return gan_conv_run(c, &s, false, a[0].t, a[1].t, bias);
 }
 
 static void conv1d_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
@@ -140,11 +141,12 @@ static void conv_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor
 
 /* a: x, weight, bias, stride, padding, dilation, groups, output_padding */
 static gan_tensor *conv_transpose (gan_ctx *c, const gan_arg *a, int nd) {
+  gan_tensor *bias = a[2].n < 0 ? NULL : a[2].t;
   gan_conv_shape s;
   if (!gan_conv_options(c, a + 3, a[1].t, nd, &s) ||
-      !gan_conv_transpose_sizes(c, a[0].t, a[1].t, a[2].t, &a[7], &s))
+      !gan_conv_transpose_sizes(c, a[0].t, a[1].t, bias, &a[7], &s))
     return NULL;
-  return gan_conv_run(c, &s, true, a[0].t, a[1].t, a[2].t);
+  return gan_conv_run(c, &s, true, a[0].t, a[1].t, bias);
 }
 
 static void conv_transpose1d_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
@@ -168,10 +170,11 @@ static gan_op op_conv1d = {
   .name = "conv1d", .sig = CONV_SIG, .forward = conv1d_forward, .vjp = conv_vjp,
   .save = "x weight",
   .doc = "Cross-correlation along the last dimension, zeros outside.\n"
-         "y[n, o, l] = bias[o] + sum over c, k of weight[o, c, k] x[n, c, l stride - padding + k dilation]\n"
+         "y[n, o, l] = bias[o] + sum over c, k of\n"
+         "  weight[o, c, k] x[n, c, l stride - padding + k dilation]\n"
          "x (N x C x L), weight (O x C/groups x K), bias (O) -> (N x O x L') with\n"
          "L' = floor((L + 2 padding - dilation (K - 1) - 1) / stride) + 1.\n"
-         "With groups, the o-th of `groups` equal parts of the outputs sees the o-th part of the inputs.\n"
+         "With groups, the i-th of as many parts of the outputs sees the i-th part of the inputs.\n"
          "Errors: channels that do not match, a kernel larger than the padded input.",
   .example = "local y = gan.conv1d(gan.ones(2, 3, 8), gan.ones(4, 3, 5), {padding = 2})"
 };
@@ -186,7 +189,8 @@ static gan_op op_conv2d = {
          "H' = floor((H + 2 padding - dilation (Kh - 1) - 1) / stride) + 1, W' likewise.\n"
          "stride, padding and dilation are numbers or pairs {h, w}.\n"
          "Errors: channels that do not match, a kernel larger than the padded input.",
-  .example = "local y = gan.conv2d(gan.ones(2, 3, 8, 8), gan.ones(4, 3, 4, 4), {stride = 2, padding = 1})"
+  .example = "local y = gan.conv2d(gan.ones(2, 3, 8, 8), gan.ones(4, 3, 4, 4), "
+             "{stride = 2, padding = 1})"
 };
 
 static gan_op op_conv_transpose1d = {
@@ -196,9 +200,10 @@ static gan_op op_conv_transpose1d = {
          "Every x[n, c, l] adds x weight[c, o, k] to y[n, o, l stride - padding + k dilation].\n"
          "x (N x C x L), weight (C x O/groups x K), bias (O) -> (N x O x L') with\n"
          "L' = (L - 1) stride - 2 padding + dilation (K - 1) + output_padding + 1.\n"
-         "output_padding adds places at the end only, which get the bias too; it must be smaller than\n"
-         "stride or dilation.",
-  .example = "local y = gan.conv_transpose1d(gan.ones(2, 3, 4), gan.ones(3, 5, 4), {stride = 2, padding = 1})"
+         "output_padding adds places at the end only, which get the bias too; it must be smaller\n"
+         "than stride or dilation.",
+  .example = "local y = gan.conv_transpose1d(gan.ones(2, 3, 4), gan.ones(3, 5, 4), "
+             "{stride = 2, padding = 1})"
 };
 
 static gan_op op_conv_transpose2d = {
@@ -209,9 +214,10 @@ static gan_op op_conv_transpose2d = {
          "  y[n, o, i stride - padding + h dilation, j stride - padding + w dilation].\n"
          "x (N x C x H x W), weight (C x O/groups x Kh x Kw), bias (O) -> (N x O x H' x W') with\n"
          "H' = (H - 1) stride - 2 padding + dilation (Kh - 1) + output_padding + 1, W' likewise.\n"
-         "output_padding adds places at the end only, which get the bias too; it must be smaller than\n"
-         "stride or dilation. Number options may be pairs {h, w}.",
-  .example = "local y = gan.conv_transpose2d(gan.ones(2, 3, 4, 4), gan.ones(3, 5, 4, 4), {stride = 2, padding = 1})"
+         "output_padding adds places at the end only, which get the bias too; it must be smaller\n"
+         "than stride or dilation. Number options may be pairs {h, w}.",
+  .example = "local y = gan.conv_transpose2d(gan.ones(2, 3, 4, 4), gan.ones(3, 5, 4, 4), "
+             "{stride = 2, padding = 1})"
 };
 
 gan_op *const gan_ops_conv[] = {

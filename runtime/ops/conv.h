@@ -34,8 +34,8 @@ bool gan_conv_options(gan_ctx *c, const gan_arg *a, const gan_tensor *weight, in
                       gan_conv_shape *s);
 
 /* The sizes of a convolution of x and of a transposed convolution of x, with all checks. */
-bool gan_conv_sizes(gan_ctx *c, const gan_tensor *x, const gan_tensor *weight, const gan_tensor *bias,
-                    gan_conv_shape *s);
+bool gan_conv_sizes(gan_ctx *c, const gan_tensor *x, const gan_tensor *weight,
+                    const gan_tensor *bias, gan_conv_shape *s);
 bool gan_conv_transpose_sizes(gan_ctx *c, const gan_tensor *x, const gan_tensor *weight,
                               const gan_tensor *bias, const gan_arg *output_padding,
                               gan_conv_shape *s);

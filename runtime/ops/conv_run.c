@@ -186,7 +186,6 @@ static void make_plan (plan *p, const gan_conv_shape *s, bool adjoint, const gan
     j->groups = 1;
   }
   flatten(p);
-  j->part = j->ic;
   int64_t row = ceil_div(j->w.out, j->w.period); /* places that a tile of a row could take */
   int64_t full = j->kind == GAN_CONV_OUTER ? p->kernels->tile : 4;
   if (row < full && j->n > row && j->h.in * j->w.in * j->ic * min64(j->n, full) <= BATCH_MAX)
@@ -222,25 +221,28 @@ static bool pack_weight (gan_ctx *c, plan *p, const gan_conv_shape *s, bool adjo
   k->groups = j->groups;
   k->ic = j->ic;
   k->oc = j->oc;
-  k->part = j->part;
   k->ktaps = s->kernel[0] * s->kernel[1];
   k->taps = j->h.taps * j->w.taps;
   k->pos = pos;
   k->gs = s->co * s->ci * k->ktaps;
   k->vs = adjoint ? k->ktaps : s->ci * k->ktaps;
   k->cs = adjoint ? s->ci * k->ktaps : k->ktaps;
+  k->runs = adjoint ? j->ic : 1;
+  k->run = adjoint ? k->ktaps : j->ic * k->ktaps;
   bool outer = j->kind == GAN_CONV_OUTER, deep = j->kind == GAN_CONV_DEPTH;
   if (deep) k->vs = k->ktaps;
   int64_t size = outer ? ceil_div(j->oc, lanes) * lanes : j->oc;
   gan_tensor *w = gan_dense(c, weight);
-  gan_tensor *to = gan_new(c, GAN_REAL, 4, (int64_t[]){ j->groups, size, k->taps, deep ? 1 : j->ic });
+  int64_t shape[4] = { j->groups, size, k->taps, deep ? 1 : j->ic };
+  gan_tensor *to = gan_new(c, GAN_REAL, 4, shape);
   gan_tensor *b = gan_new(c, GAN_REAL, 2, (int64_t[]){ j->groups, size });
   if (!w || !to || !b) return false;
   k->weight = gan_reals(w);
   j->weight = k->packed = gan_reals(to);
   j->bias = gan_reals(b);
   pack_bias(p, bias, gan_reals(b));
-  int64_t units = outer ? j->groups * blocks * j->ic : j->groups * j->oc;
+  int64_t units = j->groups * j->oc;
+  if (outer) units = j->groups * blocks * k->runs * ceil_div(k->run, lanes);
   if (units) gan_parallel(units, 16384 / (to->numel / units + 1) + 1, pack_range, p);
   return true;
 }

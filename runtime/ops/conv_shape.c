@@ -24,9 +24,8 @@ bool gan_spatial (gan_ctx *c, const char *name, const gan_arg *a, int nd, int64_
   for (int d = 0; d < nd; d++) {
     int64_t v = a->v[n == 1 ? 0 : d];
     if (v < lo || v > LIMIT) {
-      gan_fail(c, GAN_EARG, v < lo ? "%s must be at least %lld, got %lld"
-                                   : "%s is too large (from %lld on), got %lld",
-               name, (long long)lo, (long long)v);
+      gan_fail(c, GAN_EARG, "%s must be at least %lld%s, got %lld", name, (long long)lo,
+               v > LIMIT ? " and at most 2^30" : "", (long long)v);
       return false;
     }
     out[2 - nd + d] = v;
@@ -34,10 +33,12 @@ bool gan_spatial (gan_ctx *c, const char *name, const gan_arg *a, int nd, int64_
   return true;
 }
 
-bool gan_spatial_input (gan_ctx *c, const char *name, const gan_tensor *x, int nd, int64_t size[2]) {
+bool gan_spatial_input (gan_ctx *c, const char *name, const gan_tensor *x, int nd,
+                        int64_t size[2]) {
   if (x->ndim != nd + 2) {
-    gan_fail(c, GAN_EARG, "%s must be %s, got %s%s", name, nd == 1 ? "(N x C x L)" : "(N x C x H x W)",
-             gan_shape_of(c, x), x->ndim == nd + 1 ? " (for one example use unsqueeze(1))" : "");
+    gan_fail(c, GAN_EARG, "%s must be %s, got %s%s", name,
+             nd == 1 ? "(N x C x L)" : "(N x C x H x W)", gan_shape_of(c, x),
+             x->ndim == nd + 1 ? " (for one example use unsqueeze(1))" : "");
     return false;
   }
   size[0] = nd == 1 ? 1 : x->shape[2];
@@ -106,9 +107,10 @@ bool gan_conv_sizes (gan_ctx *c, const gan_tensor *x, const gan_tensor *weight,
     int64_t padded = s->large[d] + 2 * s->padding[d];
     int64_t span = s->dilation[d] * (s->kernel[d] - 1) + 1;
     if (span > padded) {
-      gan_fail(c, GAN_EARG, "the kernel of weight %s spans %lld (dilation %lld), more than the padded "
-               "size %lld of dimension %d of input %s", gan_shape_of(c, weight), (long long)span,
-               (long long)s->dilation[d], (long long)padded, d + 1 + s->nd, gan_shape_of(c, x));
+      gan_fail(c, GAN_EARG, "the kernel of weight %s spans %lld (dilation %lld), more than the "
+               "padded size %lld of dimension %d of input %s", gan_shape_of(c, weight),
+               (long long)span, (long long)s->dilation[d], (long long)padded, d + 1 + s->nd,
+               gan_shape_of(c, x));
       return false;
     }
     s->small[d] = (padded - span) / s->stride[d] + 1;
@@ -136,8 +138,8 @@ bool gan_conv_transpose_sizes (gan_ctx *c, const gan_tensor *x, const gan_tensor
     int64_t start = s->small[d] > 0 ? (s->small[d] - 1) * s->stride[d] : -s->stride[d];
     s->large[d] = start - 2 * s->padding[d] + s->dilation[d] * (s->kernel[d] - 1) + 1 + extra[d];
     if (s->small[d] > LIMIT || s->large[d] < 1) {
-      gan_fail(c, GAN_EARG, "the output would have %lld places in dimension %d (input %s, weight %s, "
-               "padding %lld)", (long long)s->large[d], d + 1 + s->nd, gan_shape_of(c, x),
+      gan_fail(c, GAN_EARG, "the output would have %lld places in dimension %d (input %s, weight "
+               "%s, padding %lld)", (long long)s->large[d], d + 1 + s->nd, gan_shape_of(c, x),
                gan_shape_of(c, weight), (long long)s->padding[d]);
       return false;
     }

@@ -7,9 +7,10 @@
 #include "../kernels/conv.h"
 #include "conv.h"
 
-#define STRETCH 128            /* places gone through at a time, so that they stay in cache */
-#define WORK_MIN (256 * 1024)  /* multiplications worth a thread's while */
-#define FEW 3                  /* up to this many channels: patches */
+#define PLACES 96             /* gone through at a time: what a tile reads fits the first cache */
+#define ELEMENTS (192 * 1024) /* of both sides gone through at a time: the second cache */
+#define WORK_MIN (256 * 1024) /* multiplications worth a thread's while */
+#define FEW 3                 /* up to this many channels: patches */
 
 static int64_t min64 (int64_t a, int64_t b) {
   return a < b ? a : b;
@@ -65,16 +66,20 @@ static void copy_rows (void *ud, int64_t lo, int64_t hi, int worker) {
   }
 }
 
-/* Side A (block == 0: in place if it is channels-last already) or side V. */
+/* Side A (block == 0), in place if it is channels-last already; or side V, in place if besides it
+   has whole vectors and its blocks would not be gone through often. */
 static bool make_side (gan_ctx *c, gan_tensor *x, int64_t groups, int64_t lanes, int64_t block,
-                       gan_conv_side *side) {
+                       bool often, gan_conv_side *side) {
   int64_t h = x->ndim == 3 ? 1 : x->shape[2], w = x->shape[x->ndim - 1], n = x->shape[0];
-  int64_t channels = x->shape[1] / groups, padded = block ? ceil_div(channels, lanes) * lanes : channels;
-  *side = (gan_conv_side){ gan_reals(x), channels, x->shape[1], n * h * w };
-  if (!block && (x->shape[1] == 1 ? gan_is_contiguous(x) : gan_is_channels_last(x))) return true;
+  int64_t channels = x->shape[1] / groups;
+  bool last = x->shape[1] == 1 ? gan_is_contiguous(x) : gan_is_channels_last(x);
+  *side = (gan_conv_side){ gan_reals(x), channels, block, x->shape[1] };
+  if (last && (!block || (channels % lanes == 0 && !(often && x->shape[1] > block)))) return true;
+  int64_t padded = block ? ceil_div(channels, lanes) * lanes : channels;
   gan_tensor *d = gan_new(c, GAN_REAL, 4, (int64_t[]){ n, h, w, groups * padded });
   if (!d) return false;
   side->data = gan_reals(d);
+  if (block) *side = (gan_conv_side){ gan_reals(d), padded * n * h * w, block * n * h * w, 0 };
   copy_job j = { x, gan_reals(d), h, w, groups, channels, lanes, block, GAN_KERNEL(gan_conv) };
   gan_parallel(n * h, 16384 / (w * groups * padded + 1) + 1, copy_rows, &j);
   return true;
@@ -110,8 +115,10 @@ static void make_plan (plan *p, const gan_conv_shape *s) {
   j->parts = threads > 1 && units < 4 * threads ? min64(ceil_div(2 * threads, units), rows) : 1;
   j->span = ceil_div(rows, max64(j->parts, 1));
   j->parts = rows ? ceil_div(rows, j->span) : 1;
-  j->rows = max64(1, STRETCH / j->ow);
-  j->scratch_size = j->patches ? min64(j->rows, j->span) * j->ow * ac : 0;
+  int64_t line = s->large[1] * s->stride[0] * s->ci * s->groups + j->ow * s->co * s->groups;
+  j->rows = max64(1, PLACES / j->ow);
+  j->far_rows = max64(j->rows, ELEMENTS / line);
+  j->scratch_size = j->patches ? j->rows * j->ow * ac : 0;
   p->items = j->parts * units;
   double work = (double)rows * (double)j->ow * (double)(taps * s->groups) * (double)(s->ci * s->co);
   p->grain = (int64_t)(WORK_MIN / (work / (double)p->items + 1)) + 1;
@@ -142,8 +149,9 @@ gan_tensor *gan_conv_weight_run (gan_ctx *c, const gan_conv_shape *s, gan_tensor
   make_plan(&p, s);
   gan_conv_weight_job *j = &p.job;
   int64_t lanes = p.kernels->lanes, block = p.kernels->block;
-  if (!make_side(c, large, s->groups, lanes, j->swapped ? block : 0, &j->x) ||
-      !make_side(c, small, s->groups, lanes, j->swapped || j->depth ? 0 : block, &j->g))
+  int64_t xblock = j->swapped ? block : 0, gblock = j->swapped || j->depth ? 0 : block;
+  if (!make_side(c, large, s->groups, lanes, xblock, true, &j->x) ||
+      !make_side(c, small, s->groups, lanes, gblock, !j->patches, &j->g))
     return NULL;
   gan_tensor *sums = gan_new(c, GAN_REAL, 2, (int64_t[]){ j->parts, j->sums_size });
   gan_tensor *scratch = gan_new(c, GAN_REAL, 2, (int64_t[]){ gan_threads(), j->scratch_size });

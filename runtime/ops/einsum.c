@@ -126,8 +126,8 @@ static bool check_operands (gan_ctx *c, const equation *e, int n, gan_tensor **x
     for (int d = 0; d < l->n; d++) {
       int64_t *s = &size[(int)l->s[d]], now = x[i]->shape[d];
       if (*s >= 0 && *s != now) {
-        gan_fail(c, GAN_EARG, "the letter '%c' stands for sizes %lld and %lld (operand %d)", l->s[d],
-                 (long long)*s, (long long)now, i + 1);
+        gan_fail(c, GAN_EARG, "the letter '%c' stands for sizes %lld and %lld (operand %d)",
+                 l->s[d], (long long)*s, (long long)now, i + 1);
         return false;
       }
       *s = now;
@@ -257,7 +257,8 @@ static gan_tensor *spread (gan_ctx *c, gan_tensor *g, const letters *have, const
 }
 
 /* The gradient for operand i: einsum of gy and the other operands, to the letters of i. */
-static gan_tensor *gradient (gan_ctx *c, const gan_node *n, const equation *e, int i, gan_tensor *gy) {
+static gan_tensor *gradient (gan_ctx *c, const gan_node *n, const equation *e, int i,
+                             gan_tensor *gy) {
   equation g = { .n = 0 };
   gan_tensor *x[OPERANDS + 1];
   char eq[(OPERANDS + 2) * (GAN_MAXDIM + 2)], *p = eq;
@@ -294,9 +295,9 @@ gan_op gan_op_einsum = {
   .vjp = einsum_vjp,
   .save = "x",
   .doc = "Sum of products of tensors whose dimensions are named by letters.\n"
-         "eq lists the letters of every operand and, after \"->\", those of the result; letters that\n"
-         "the result lacks are summed over. Without \"->\" the result has the letters that occur\n"
-         "once, in alphabetical order. A letter has one size everywhere; a letter twice in one\n"
-         "operand and \"...\" are errors.",
+         "eq lists the letters of every operand and, after \"->\", those of the result; letters\n"
+         "that the result lacks are summed over. Without \"->\" the result has the letters that\n"
+         "occur once, in alphabetical order. A letter has one size everywhere; a letter twice in\n"
+         "one operand and \"...\" are errors.",
   .example = "gan.einsum(gan.ones(2, 3), gan.ones(3, 4), {eq=\"ij,jk->ik\"})"
 };

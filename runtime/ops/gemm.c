@@ -20,7 +20,7 @@
    AVX2 and AVX-512 kernels: 1.0 to 1.5 times as fast, matrix by vector up to 8 times). */
 static const double small_product[GAN_ISA_COUNT] = { 8 * 8 * 8, 128 * 128 * 128, 128 * 128 * 128 };
 
-#define GRAIN ((double)(64 * 64 * 32)) /* least multiplications that are worth a thread */
+#define GRAIN ((double)(32 * 32 * 32)) /* least multiplications that are worth a thread */
 #define BLOCK 16                       /* parts start at multiples of this row or column */
 
 /* One product; a part of one has the same form. */

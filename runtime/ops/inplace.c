@@ -66,9 +66,9 @@ static void to_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
 gan_op gan_op_to = {
   "to", "x:any dtype:dtype", to_forward, copy_vjp,
   .doc = "x converted to a type: \"float32\", \"uint8\" or \"int64\".\n"
-         "To an integer type the fraction is cut off, values outside the range become its nearest end\n"
-         "(0 and 255 for uint8), NaN becomes 0. x of that type already is returned as it is, without\n"
-         "a copy, and the gradient passes through; other conversions have no gradient.",
+         "To an integer type the fraction is cut off, values outside the range become its nearest\n"
+         "end (0 and 255 for uint8), NaN becomes 0. x of that type already is returned as it is,\n"
+         "without a copy, and the gradient passes through; other conversions have no gradient.",
   .example = "gan.tensor({1.7, 300}):to(\"uint8\")"
 };
 
@@ -82,8 +82,8 @@ static bool fits (gan_ctx *c, const gan_tensor *x, const gan_tensor *b, const ch
     ok = size == 1 || size == x->shape[x->ndim - k];
   }
   if (!ok)
-    gan_fail(c, GAN_EARG, "argument '%s' %s does not broadcast to x %s, which is changed in place", name,
-             gan_shape_of(c, b), gan_shape_of(c, x));
+    gan_fail(c, GAN_EARG, "argument '%s' %s does not broadcast to x %s, which is changed in place",
+             name, gan_shape_of(c, b), gan_shape_of(c, x));
   return ok;
 }
 
@@ -147,7 +147,8 @@ gan_op gan_op_div_ = {
   .example = "gan.ones(2):div_(4)"
 };
 
-static void changed (gan_ctx *c, gan_tensor *x, gan_unary_fn *fn, const gan_real *p, gan_tensor **out) {
+static void changed (gan_ctx *c, gan_tensor *x, gan_unary_fn *fn, const gan_real *p,
+                     gan_tensor **out) {
   gan_map1_into(c, x, x, fn, GAN_GRAIN_CHEAP, p);
   out[0] = x;
 }

@@ -7,7 +7,7 @@
 
 /* ---- planning ----------------------------------------------------------------------------- */
 
-/* Stride of an operand along dimension d of a result with ndim dimensions; 0 where it broadcasts. */
+/* Stride of an operand along dimension d of a result with ndim dimensions; 0 if it broadcasts. */
 static int64_t stride_of (const gan_tensor *t, int ndim, int d) {
   int k = d - (ndim - t->ndim);
   return k < 0 || t->shape[k] == 1 ? 0 : t->stride[k];
@@ -25,7 +25,7 @@ static int order_of (const gan_tensor *y, int *order) {
   return n;
 }
 
-/* True when dimension m of the plan, of this size, continues the one before it for every operand. */
+/* True when dimension m of the plan, of this size, continues the one before for every operand. */
 static bool continues (const gan_loop *l, int m, int64_t size, const int64_t *stride) {
   for (int k = 0; k < l->nop; k++)
     if (l->stride[k][m - 1] != stride[k] * size) return false;

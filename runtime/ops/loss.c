@@ -41,8 +41,8 @@ typedef struct {
 bool gan_loss_shapes (gan_ctx *c, const char *x_name, const gan_tensor *x, const char *t_name,
                       const gan_tensor *t) {
   if (gan_same_shape(x, t)) return true;
-  gan_fail(c, GAN_EARG, "%s and %s must have the same shape, got %s and %s (losses do not broadcast)",
-           x_name, t_name, gan_shape_of(c, x), gan_shape_of(c, t));
+  gan_fail(c, GAN_EARG, "%s and %s must have the same shape, got %s and %s (losses do not "
+           "broadcast)", x_name, t_name, gan_shape_of(c, x), gan_shape_of(c, t));
   return false;
 }
 
@@ -130,7 +130,8 @@ static void run_pass (pass *p, const kind *k, gan_range_fn *fn) {
 enum { X, T, W, POS, GY, OPERANDS };
 
 /* Weights broadcast to x. */
-static gan_tensor *spread_weight (gan_ctx *c, gan_tensor *w, const gan_tensor *x, const char *name) {
+static gan_tensor *spread_weight (gan_ctx *c, gan_tensor *w, const gan_tensor *x,
+                                  const char *name) {
   if (!w || gan_same_shape(w, x)) return w;
   int off = x->ndim - w->ndim;
   int64_t stride[GAN_MAXDIM];
@@ -495,7 +496,8 @@ FUNCTIONS(hinge, &hinge)
 FUNCTIONS(poisson, a[2].i ? &poisson_log : &poisson)
 
 #define REDUCTION "reduction:none|mean|sum=mean"
-#define REDUCED "\nx and t have one shape; the result is a number (mean, sum) or has that shape (none)."
+#define REDUCED \
+  "\nx and t have one shape; the result is a number (mean, sum) or has that shape (none)."
 
 static gan_op op_mse_loss = {
   .name = "mse_loss",
@@ -541,8 +543,9 @@ static gan_op op_bce_loss = {
   RUN(bce),
   .save = "p t weight",
   .doc = "Binary cross entropy -(t log p + (1 - t) log(1 - p)) of probabilities p.\n"
-         "The logarithms are at least -100; the gradient is (p - t) / max(p (1 - p), 1e-12). weight\n"
-         "broadcasts to p and has no gradient. p and t have one shape; p outside [0, 1] is an error.",
+         "The logarithms are at least -100; the gradient is (p - t) / max(p (1 - p), 1e-12).\n"
+         "weight broadcasts to p and has no gradient. p and t have one shape; p outside [0, 1] is\n"
+         "an error.",
   .example = "gan.rand(4, 1):bce_loss(gan.ones(4, 1))"
 };
 
@@ -552,8 +555,8 @@ static gan_op op_bce_with_logits = {
   RUN(logits),
   .save = "x t weight pos_weight",
   .doc = "Binary cross entropy of sigmoid(x): max(x, 0) - x t + log(1 + exp(-|x|)).\n"
-         "Finite for every finite x. pos_weight multiplies the part with t; both weights broadcast\n"
-         "to x and have no gradient." REDUCED,
+         "Finite for every finite x. pos_weight multiplies the part with t; both weights\n"
+         "broadcast to x and have no gradient." REDUCED,
   .example = "gan.randn(4, 1):bce_with_logits(gan.ones(4, 1))"
 };
 
@@ -563,8 +566,8 @@ static gan_op op_kl_div = {
   RUN(kl),
   .save = "logq p",
   .doc = "Kullback-Leibler divergence p (log p - log q), of log q and p, with 0 log 0 = 0.\n"
-         "log_target: p holds logarithms too. mean divides by all elements, batchmean by the first\n"
-         "size. logq and p have one shape.",
+         "log_target: p holds logarithms too. mean divides by all elements, batchmean by the\n"
+         "first size. logq and p have one shape.",
   .example = "gan.randn(4, 3):log_softmax(2):kl_div(gan.rand(4, 3), {reduction=\"batchmean\"})"
 };
 

@@ -294,7 +294,8 @@ static void grad_range (void *ud, int64_t lo, int64_t hi, int worker) {
       memset(gx, 0, (size_t)p->classes * sizeof *gx);
       continue;
     }
-    GAN_KERNEL(gan_loss)->class_grad(p->classes, (gan_real)(g * f.k), (gan_real)(g * f.r), p->w, gx);
+    GAN_KERNEL(gan_loss)->class_grad(p->classes, (gan_real)(g * f.k), (gan_real)(g * f.r), p->w,
+                                     gx);
     gx[p->label[i] - 1] -= (gan_real)(g * f.s);
   }
 }
@@ -320,9 +321,9 @@ gan_op gan_op_nll_loss = {
   .vjp = nll_vjp,
   .save = "logp t weight",
   .doc = "Negative log likelihood: -weight[t] logp[t] of log probabilities and labels.\n"
-         "logp (N, C, ...) or (C), labels (N, ...) from 1 to C. mean divides by the weights of the\n"
-         "labels that count; labels equal to ignore_index do not. Error for other labels out of\n"
-         "range. weight (C) has no gradient.",
+         "logp (N, C, ...) or (C), labels (N, ...) from 1 to C. mean divides by the weights of\n"
+         "the labels that count; labels equal to ignore_index do not. Error for other labels out\n"
+         "of range. weight (C) has no gradient.",
   .example = "gan.randn(3, 5):log_softmax(2):nll_loss(gan.tensor({1, 5, 2}, {dtype=\"int64\"}))"
 };
 
@@ -353,7 +354,8 @@ static bool read_soft (gan_ctx *c, const gan_arg *a, soft *s) {
   gan_tensor *x = a[0].t, *t = a[1].t, *w = a[2].n < 0 ? NULL : a[2].t;
   double smoothing = a[3].num;
   if (!gan_loss_shapes(c, "x", x, "t", t)) return false;
-  if (x->ndim == 0) gan_fail(c, GAN_EARG, "x needs a dimension of classes, got %s", gan_shape_of(c, x));
+  if (x->ndim == 0)
+    gan_fail(c, GAN_EARG, "x needs a dimension of classes, got %s", gan_shape_of(c, x));
   if (!(smoothing >= 0 && smoothing <= 1))
     gan_fail(c, GAN_EARG, "label_smoothing must be in [0, 1], got %g", smoothing);
   s->dim = x->ndim > 1;

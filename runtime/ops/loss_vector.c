@@ -115,9 +115,9 @@ gan_op gan_op_gaussian_nll_loss = {
   .vjp = gaussian_vjp,
   .save = "x t var",
   .doc = "Negative log likelihood of t under Gaussians: (log var + (x - t)^2 / var) / 2.\n"
-         "var is at least eps in the formula (its gradient ignores that); full adds log(2 pi) / 2.\n"
-         "x and t have one shape; var has it too, or a last size of 1, or lacks the last. Negative\n"
-         "var is an error.",
+         "var is at least eps in the formula (its gradient ignores that); full adds\n"
+         "log(2 pi) / 2. x and t have one shape; var has it too, or a last size of 1, or lacks\n"
+         "the last. Negative var is an error.",
   .example = "gan.randn(4, 3):gaussian_nll_loss(gan.randn(4, 3), gan.ones(4, 1))"
 };
 
@@ -267,7 +267,7 @@ gan_op gan_op_cosine_embedding_loss = {
   .forward = embedding_forward,
   .vjp = embedding_vjp,
   .save = "x1 x2 t",
-  .doc = "1 - cos where t is 1, max(0, cos - margin) where it is -1; cos is the cosine of the angle\n"
-         "between x1 and x2. x1 and x2 (N, D) with t (N), or (D) with a number of 0 dimensions.",
+  .doc = "1 - cos where t is 1, max(0, cos - margin) where it is -1; cos is the cosine of the\n"
+         "angle between x1 and x2. x1 and x2 (N, D) with t (N), or (D) with t of 0 dimensions.",
   .example = "gan.randn(4, 3):cosine_embedding_loss(gan.randn(4, 3), gan.ones(4))"
 };

@@ -9,7 +9,7 @@
 #include "gemm.h"
 #include "../core/op.h"
 
-#define BATCH_GRAIN ((double)(64 * 64 * 32)) /* least multiplications that are worth a thread */
+#define BATCH_GRAIN ((double)(32 * 32 * 32)) /* least multiplications that are worth a thread */
 
 /* ---- views -------------------------------------------------------------------------------- */
 
@@ -178,7 +178,8 @@ static void matmul_forward (gan_ctx *c, const gan_arg *arg, gan_tensor **out) {
 static gan_tensor *insert_dim (gan_ctx *c, gan_tensor *x, int at) {
   int64_t shape[GAN_MAXDIM + 1];
   if (!x) return NULL;
-  for (int d = 0; d <= x->ndim; d++) shape[d] = d < at ? x->shape[d] : d == at ? 1 : x->shape[d - 1];
+  for (int d = 0; d <= x->ndim; d++)
+    shape[d] = d < at ? x->shape[d] : d == at ? 1 : x->shape[d - 1];
   return gan_reshape(c, x, x->ndim + 1, shape);
 }
 
@@ -225,9 +226,9 @@ gan_op gan_op_matmul = {
   .vjp = matmul_vjp,
   .save = "a b",
   .doc = "Matrix product a b.\n"
-         "(..., m, k) and (..., k, n) give (..., m, n); leading dimensions broadcast. A vector is a\n"
-         "row on the left, a column on the right, and its dimension is missing in the result: two\n"
-         "vectors give a number of 0 dimensions. Error when the inner sizes differ.",
+         "(..., m, k) and (..., k, n) give (..., m, n); leading dimensions broadcast. A vector is\n"
+         "a row on the left, a column on the right, and its dimension is missing in the result:\n"
+         "two vectors give a number of 0 dimensions. Error when the inner sizes differ.",
   .example = "gan.ones(2, 3):matmul(gan.ones(3, 4))"
 };
 
@@ -266,8 +267,8 @@ static bool spread (gan_ctx *c, gan_tensor *y, gan_tensor *from) {
     stride[d] = size == 1 ? 0 : from->stride[d - off];
   }
   if (!ok) {
-    gan_fail(c, GAN_EARG, "c %s does not broadcast to the product's shape %s", gan_shape_of(c, from),
-             gan_shape_of(c, y));
+    gan_fail(c, GAN_EARG, "c %s does not broadcast to the product's shape %s",
+             gan_shape_of(c, from), gan_shape_of(c, y));
     return false;
   }
   gan_tensor *v = gan_view(c, from, y->ndim, y->shape, stride, 0);
@@ -331,12 +332,13 @@ static bool linear_shapes (gan_ctx *c, const gan_tensor *x, const gan_tensor *w,
   if (w->ndim != 2)
     gan_fail(c, GAN_EARG, "the weight w must be a matrix (out x in), got %s", gan_shape_of(c, w));
   else if (x->ndim == 0 || x->shape[x->ndim - 1] != w->shape[1])
-    gan_fail(c, GAN_EARG, "x %s has %lld features in its last dimension, the weight %s expects %lld",
+    gan_fail(c, GAN_EARG, "x %s has %lld features in its last dimension, the weight %s expects "
+             "%lld",
              gan_shape_of(c, x), x->ndim ? (long long)x->shape[x->ndim - 1] : 0LL,
              gan_shape_of(c, w), (long long)w->shape[1]);
   else if (b && (b->ndim != 1 || b->shape[0] != w->shape[0]))
-    gan_fail(c, GAN_EARG, "the bias b must have shape (%lld) for the %lld outputs of the weight %s, "
-             "got %s", (long long)w->shape[0], (long long)w->shape[0], gan_shape_of(c, w),
+    gan_fail(c, GAN_EARG, "the bias b must have shape (%lld) for the %lld outputs of the weight "
+             "%s, got %s", (long long)w->shape[0], (long long)w->shape[0], gan_shape_of(c, w),
              gan_shape_of(c, b));
   return !c->status;
 }
@@ -381,14 +383,11 @@ static gan_tensor *through_activation (gan_ctx *c, const gan_node *n, gan_tensor
 static void linear_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
   gan_tensor *g = flat_rows(c, through_activation(c, n, gy[0]));
   if (!g) return;
-  if (n->in[0].ndim == 1) g = gan_reshape(c, g, 2, (int64_t[]){ 1, g->numel });
-  if (gan_wants(n, 0))
-    gx[0] = gan_reshape(c, gan_matmul(c, g, n->a[1].t), n->in[0].ndim, n->in[0].shape);
-  if (gan_wants(n, 1)) {
-    gan_tensor *x = n->a[0].t;
-    x = x->ndim == 1 ? gan_reshape(c, x, 2, (int64_t[]){ 1, x->numel }) : flat_rows(c, x);
-    gx[1] = gan_matmul(c, gan_transpose(c, g), x);
+  if (gan_wants(n, 0)) {
+    gx[0] = gan_matmul(c, g, n->a[1].t);
+    if (n->in[0].ndim != 2) gx[0] = gan_reshape(c, gx[0], n->in[0].ndim, n->in[0].shape);
   }
+  if (gan_wants(n, 1)) gx[1] = gan_matmul(c, gan_transpose(c, g), flat_rows(c, n->a[0].t));
   if (gan_wants(n, 2)) gx[2] = gan_sum(c, g, 1, (int64_t[]){ 0 }, false);
 }
 
@@ -449,9 +448,9 @@ static gan_op op_linear = {
   .fused = linear_fused,
   .save = "x w y",
   .doc = "x w' + b: a fully connected layer, with its activation.\n"
-         "x (..., in), w (out, in), b (out) give (..., out). The activation is applied in the same\n"
-         "pass; slope, which must be positive, is leaky_relu's. Error when the feature counts of x\n"
-         "and w differ.",
+         "x (..., in), w (out, in), b (out) give (..., out). The activation is applied in the\n"
+         "same pass; slope, which must be positive, is leaky_relu's. Error when the feature\n"
+         "counts of x and w differ.",
   .example = "gan.randn(8, 3):linear(gan.randn(4, 3), gan.zeros(4), {activation=\"relu\"})"
 };
 
@@ -460,7 +459,8 @@ static gan_op op_linear = {
 static void dot_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   gan_tensor *x = a[0].t, *y = a[1].t;
   GAN_NEED(c, x->ndim == 1 && y->ndim == 1 && x->shape[0] == y->shape[0],
-           "needs two vectors of one length, got %s and %s", gan_shape_of(c, x), gan_shape_of(c, y));
+           "needs two vectors of one length, got %s and %s", gan_shape_of(c, x),
+           gan_shape_of(c, y));
   x = gan_dense(c, x);
   y = gan_dense(c, y);
   if (!x || !y) return;

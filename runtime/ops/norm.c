@@ -51,7 +51,7 @@ bool gan_norm_reals (gan_ctx *c, const gan_arg *t, const gan_real **p) {
 
 double *gan_norm_doubles (gan_ctx *c, int64_t n) {
   n = n > 0 ? n : 1; /* so that only a failure gives NULL */
-  gan_tensor *t = gan_new(c, GAN_INT64, 1, &n); /* eight bytes each, and nobody reads them as such */
+  gan_tensor *t = gan_new(c, GAN_INT64, 1, &n); /* for its size: eight bytes an item */
   return t ? t->data : NULL;
 }
 

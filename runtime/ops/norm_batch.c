@@ -74,7 +74,7 @@ static double block_count (const batch_job *j, int64_t b) {
   return (double)n * (j->p.last ? 1 : (double)j->p.s);
 }
 
-/* ---- moments ------------------------------------------------------------------------------ */
+/* ---- moments ------------------------------------------------------------------------------- */
 
 static void merge_moments (double n, double k, double mean, double m2, double *to_mean,
                            double *to_m2) {
@@ -184,7 +184,7 @@ static void find_sums (batch_job *j) {
     }
 }
 
-/* ---- element-wise passes --------------------------------------------------------------------- */
+/* ---- element-wise passes ------------------------------------------------------------------- */
 
 /* Items: rows (channels last) or planes. */
 static void affine_range (void *ud, int64_t lo, int64_t hi, int worker) {
@@ -223,7 +223,7 @@ static void each_item (batch_job *j, gan_range_fn *fn) {
   gan_parallel(items, gan_norm_grain(j->p.last ? j->p.c : j->p.s), fn, j);
 }
 
-/* ---- scale and shift: y = scale x + shift ---------------------------------------------------- */
+/* ---- scale and shift: y = scale x + shift -------------------------------------------------- */
 
 typedef struct {
   const gan_real *w, *b;
@@ -249,7 +249,7 @@ static bool affine_of (gan_ctx *c, batch_job *j, const params *q, const gan_real
   return true;
 }
 
-/* ---- statistics of the batch ----------------------------------------------------------------- */
+/* ---- statistics of the batch --------------------------------------------------------------- */
 
 enum { S_X, S_WEIGHT, S_BIAS, S_EPS, S_SLOPE }; /* arguments of batch_norm_stats */
 
@@ -403,7 +403,7 @@ gan_op gan_op_batch_norm_stats = {
   .flags = GAN_HIDDEN,
 };
 
-/* ---- given statistics ------------------------------------------------------------------------ */
+/* ---- given statistics ---------------------------------------------------------------------- */
 
 enum { F_X, F_WEIGHT, F_BIAS, F_MEAN, F_VAR, F_EPS, F_SLOPE }; /* of batch_norm_fixed */
 
@@ -466,7 +466,7 @@ gan_op gan_op_batch_norm_fixed = {
   .flags = GAN_HIDDEN,
 };
 
-/* ---- the public op --------------------------------------------------------------------------- */
+/* ---- the public op ------------------------------------------------------------------------- */
 
 enum { X, WEIGHT, BIAS, MEAN, VAR, TRAINING, MOMENTUM, EPS, ACTIVATION, SLOPE };
 
@@ -534,9 +534,11 @@ gan_op gan_op_batch_norm = {
   .forward = batch_norm,
   .doc = "(x - mean) / sqrt(var + eps) * weight + bias, with one mean and variance per channel.\n"
          "x: (N, C), (N, C, L), (N, C, H, W), ...; weight, bias, running_mean, running_var: (C).\n"
-         "training: mean and biased variance of the batch; otherwise the running ones, or those of\n"
+         "training: mean and biased variance of the batch; otherwise the running ones, or those "
+         "of\n"
          "the batch when there are none. activation is applied to the result.\n"
-         "new_mean, new_var: in training (1 - momentum) running + momentum batch with the unbiased\n"
+         "new_mean, new_var: in training (1 - momentum) running + momentum batch with the "
+         "unbiased\n"
          "variance; the batch's without running ones; in evaluation the running ones unchanged.\n"
          "Errors: one value per channel when the batch's statistics are used.\n"
          "Ioffe, Szegedy 2015.",

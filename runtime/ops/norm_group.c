@@ -22,7 +22,7 @@ typedef struct {
   double *first, *second; /* n x c: moments or sums */
 } group_job;
 
-/* ---- per channel of a sample ---------------------------------------------------------------- */
+/* ---- per channel of a sample --------------------------------------------------------------- */
 
 /* Tasks: planes, or (sample, block of columns). */
 static int64_t blocks_of (const group_job *j) {
@@ -72,7 +72,7 @@ static void sums_range (void *ud, int64_t lo, int64_t hi, int worker) {
   }
 }
 
-/* ---- element-wise ---------------------------------------------------------------------------- */
+/* ---- element-wise -------------------------------------------------------------------------- */
 
 static void elements_range (const group_job *j, int64_t n, int64_t at, int64_t rows) {
   const gan_norm_table *k = GAN_KERNEL(gan_norm);
@@ -111,7 +111,7 @@ static void each_element (group_job *j) {
   gan_parallel(items, gan_norm_grain(j->p.last ? j->p.c : j->p.s), elements, j);
 }
 
-/* ---- forward --------------------------------------------------------------------------------- */
+/* ---- forward ------------------------------------------------------------------------------- */
 
 /* Moments of group q from those of its channels, all of s elements. */
 static void merge_group (const group_job *j, int64_t q, double eps, gan_real *mean,
@@ -165,7 +165,7 @@ static void group_norm_stats (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   each_element(&j);
 }
 
-/* ---- gradients ------------------------------------------------------------------------------- */
+/* ---- gradients ----------------------------------------------------------------------------- */
 
 /* As for batch normalisation, with means over the groups of a sample: x is seen as (N, G, rest). */
 static void group_norm_stats_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy,
@@ -263,7 +263,7 @@ gan_op gan_op_group_norm_stats = {
   .flags = GAN_HIDDEN,
 };
 
-/* ---- the public ops -------------------------------------------------------------------------- */
+/* ---- the public ops ------------------------------------------------------------------------ */
 
 static void normalise (gan_ctx *c, const gan_arg *a, int64_t groups, double eps,
                        gan_tensor **out) {
@@ -292,7 +292,8 @@ gan_op gan_op_group_norm = {
   .name = "group_norm",
   .sig = "x:tensor weight:tensor? bias:tensor? ; groups:int eps:number=1e-5",
   .forward = group_norm,
-  .doc = "(x - mean) / sqrt(var + eps) * weight + bias, with one mean and biased variance for each\n"
+  .doc = "(x - mean) / sqrt(var + eps) * weight + bias, with one mean and biased variance for "
+         "each\n"
          "group of channels of each sample. x: (N, C, ...); weight, bias: (C); C is a multiple of\n"
          "groups. Wu, He 2018.",
   .example = "local y = gan.randn(2, 6, 4):group_norm({groups=3})",
@@ -312,7 +313,8 @@ gan_op gan_op_instance_norm = {
   .name = "instance_norm",
   .sig = "x:tensor weight:tensor? bias:tensor? ; eps:number=1e-5",
   .forward = instance_norm,
-  .doc = "(x - mean) / sqrt(var + eps) * weight + bias, with one mean and biased variance for each\n"
+  .doc = "(x - mean) / sqrt(var + eps) * weight + bias, with one mean and biased variance for "
+         "each\n"
          "channel of each sample. x: (N, C, L), (N, C, H, W), ...; weight, bias: (C).\n"
          "Errors: one value per channel. Ulyanov, Vedaldi, Lempitsky 2016.",
   .example = "local y = gan.randn(2, 3, 8):instance_norm()",

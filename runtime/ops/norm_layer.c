@@ -27,7 +27,7 @@ static void count_rows (const gan_tensor *x, int64_t ndim, layer_job *j) {
   j->block = j->rows / MAXBLOCKS + (j->rows % MAXBLOCKS != 0);
 }
 
-/* ---- forward --------------------------------------------------------------------------------- */
+/* ---- forward ------------------------------------------------------------------------------- */
 
 static void forward_rows (void *ud, int64_t lo, int64_t hi, int worker) {
   const layer_job *j = ud;
@@ -61,7 +61,7 @@ static void layer_norm_stats (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   gan_parallel(j.rows, gan_norm_grain(j.size), forward_rows, &j);
 }
 
-/* ---- gradients ------------------------------------------------------------------------------- */
+/* ---- gradients ----------------------------------------------------------------------------- */
 
 /* gx = rstd (h - <h> - xhat <h xhat>), h = gy w, < > the mean over the last dimensions */
 static void layer_norm_stats_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy,
@@ -154,7 +154,7 @@ gan_op gan_op_layer_norm_stats = {
   .flags = GAN_HIDDEN,
 };
 
-/* ---- the public op --------------------------------------------------------------------------- */
+/* ---- the public op ------------------------------------------------------------------------- */
 
 static bool check_param (gan_ctx *c, const char *name, const gan_arg *p, const gan_tensor *x,
                          int64_t ndim) {
@@ -184,7 +184,8 @@ gan_op gan_op_layer_norm = {
   .name = "layer_norm",
   .sig = "x:tensor weight:tensor? bias:tensor? ; ndim:int? eps:number=1e-5",
   .forward = layer_norm,
-  .doc = "(x - mean) / sqrt(var + eps) * weight + bias, with one mean and biased variance for each\n"
+  .doc = "(x - mean) / sqrt(var + eps) * weight + bias, with one mean and biased variance for "
+         "each\n"
          "index of the leading dimensions. ndim: how many last dimensions are normalised together\n"
          "(default: those of weight, or 1); weight and bias have exactly these dimensions.\n"
          "Ba, Kiros, Hinton 2016.",

@@ -6,7 +6,7 @@
 
 #include "norm.h"
 
-/* ---- sums over neighbouring channels --------------------------------------------------------- */
+/* ---- sums over neighbouring channels ------------------------------------------------------- */
 
 typedef struct {
   int64_t channels, inner, before, after;
@@ -89,7 +89,7 @@ gan_op gan_op_local_response_norm = {
   .example = "local y = gan.randn(2, 5, 3, 3):local_response_norm(3)",
 };
 
-/* ---- vectors of length one ------------------------------------------------------------------- */
+/* ---- vectors of length one ----------------------------------------------------------------- */
 
 /* 1 / max(|x|, eps) along dim, and where the length is above eps (1) or not (0); safe to
    differentiate at the origin */
@@ -167,7 +167,7 @@ gan_op gan_op_pixel_norm = {
   .example = "local y = gan.randn(2, 4, 3, 3):pixel_norm()",
 };
 
-/* ---- weights --------------------------------------------------------------------------------- */
+/* ---- weights ------------------------------------------------------------------------------- */
 
 /* All dimensions of v but dim. */
 static int but (const gan_tensor *v, int dim, int64_t *dims) {
@@ -218,7 +218,7 @@ gan_op gan_op_weight_norm = {
   .example = "local w = gan.randn(3, 4):weight_norm(gan.ones(3, 1))",
 };
 
-/* ---- spectral normalisation ------------------------------------------------------------------ */
+/* ---- spectral normalisation ---------------------------------------------------------------- */
 
 enum { N_W, N_U, N_V, N_ITER, N_EPS, N_DIM };
 
@@ -315,7 +315,8 @@ gan_op gan_op_spectral_norm = {
   .save = "w new_u new_v",
   .doc = "W / sigma with sigma = u' W v, an estimate of W's largest singular value; also u and v.\n"
          "w is seen as a matrix, its dimension dim against all others. n_iter times\n"
-         "v = W' u / |W' u|, u = W v / |W v|; with n_iter = 0 (evaluation) u and v stay; a v that is\n"
+         "v = W' u / |W' u|, u = W v / |W v|; with n_iter = 0 (evaluation) u and v stay; a v that "
+         "is\n"
          "not given is made from u. u: (rows), v: (columns); both are constants for the gradient.\n"
          "Miyato, Kataoka, Koyama, Yoshida 2018.",
   .example = "local y, u, v = gan.randn(3, 4):spectral_norm(gan.randn(3))",

@@ -55,7 +55,7 @@ static void update_range (void *ud, int64_t lo, int64_t hi, int worker) {
   }
 }
 
-/* ---- lists of tensors ----------------------------------------------------------------------- */
+/* ---- lists of tensors ---------------------------------------------------------------------- */
 
 /* The call's lists: parameters, gradients (may be absent), states (may be absent). */
 typedef struct {
@@ -151,7 +151,7 @@ static void update (gan_ctx *c, const gan_arg *all, const lists *l, gan_optim_fn
   for (int i = 0; i < copies; i += 2) gan_copy_into(c, back[i], back[i + 1]);
 }
 
-/* ---- options -------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------------- */
 
 /* A NaN or an infinite option would destroy every parameter at once. */
 static bool finite_options (gan_ctx *c, const gan_arg *a) {
@@ -188,7 +188,7 @@ static void common (double *k, double lr, double decay, bool decoupled) {
   k[GAN_OPTIM_SHRINK] = decoupled ? 1 - lr * decay : 1;
 }
 
-/* ---- sgd ------------------------------------------------------------------------------------ */
+/* ---- sgd ----------------------------------------------------------------------------------- */
 
 static void sgd_step (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   (void)out;
@@ -216,13 +216,14 @@ static gan_op sgd_step_op = {
   .doc = "One step of stochastic gradient descent on all parameters, in place.\n"
          "g += weight_decay p; buf = momentum buf + (1 - dampening) g, at step 1 buf = g;\n"
          "p -= lr buf, with nesterov p -= lr (g + momentum buf); without momentum p -= lr g.\n"
-         "buf (one tensor for each parameter) is needed when momentum is not 0. step counts from 1.\n"
+         "buf (one tensor for each parameter) is needed when momentum is not 0. step counts from "
+         "1.\n"
          "Sutskever, Martens, Dahl, Hinton 2013, in the form of PyTorch.",
   .example = "gan.sgd_step_({gan.ones(2)}, {gan.ones(2)}, {lr=0.1})",
   .flags = GAN_UPDATE,
 };
 
-/* ---- the adam family ------------------------------------------------------------------------ */
+/* ---- the adam family ----------------------------------------------------------------------- */
 
 typedef struct {
   double lr, beta1, beta2, eps, decay;
@@ -270,7 +271,8 @@ static gan_op adam_step_op = {
          "m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;\n"
          "p -= lr m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + eps). step counts from 1.\n"
          "Kingma, Ba 2015; Loshchilov, Hutter 2019; Reddi, Kale, Kumar 2018.",
-  .example = "gan.adam_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, {step=1})",
+  .example = "gan.adam_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, "
+             "{step=1})",
   .flags = GAN_UPDATE,
 };
 
@@ -291,7 +293,8 @@ static gan_op adamax_step_op = {
   .doc = "One step of Adamax, Adam with the largest gradient for a denominator, in place.\n"
          "m = beta1 m + (1 - beta1) g; u = max(beta2 u, |g| + eps);\n"
          "p -= lr m / (1 - beta1^step) / u. Kingma, Ba 2015, section 7.",
-  .example = "gan.adamax_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, {step=1})",
+  .example = "gan.adamax_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, "
+             "{step=1})",
   .flags = GAN_UPDATE,
 };
 
@@ -317,11 +320,14 @@ static gan_op nadam_step_op = {
          "momentum_decay:number=0.004 mu_product:number=1 ->",
   .forward = nadam_step,
   .doc = "One step of NAdam, Adam with Nesterov momentum, in place.\n"
-         "mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2); mu_product is the product of the mu of all\n"
+         "mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2); mu_product is the product of the mu of "
+         "all\n"
          "steps before this one (1 at step 1), which the caller keeps; m, v as in adam_step_;\n"
-         "p -= lr ((1 - mu_t) g / (1 - P) + mu_t+1 m / (1 - P mu_t+1)) / (sqrt(v / (1 - beta2^t)) + eps)\n"
-         "with P = mu_product mu_t. Dozat 2016.",
-  .example = "gan.nadam_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, {step=1})",
+         "p -= lr ((1 - mu_t) g / (1 - P) + mu_t+1 m / (1 - P mu_t+1)) / (sqrt(v / (1 - beta2^t)) "
+         "+ eps)\n"
+         "with P = mu_product mu_t. Dozat 2016. (PyTorch 1.13 has mu_t twice in the last product.)",
+  .example = "gan.nadam_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, "
+             "{step=1})",
   .flags = GAN_UPDATE,
 };
 
@@ -350,11 +356,12 @@ static gan_op radam_step_op = {
          "r_t > 5: p -= lr R m / (1 - beta1^t) sqrt(1 - beta2^t) / (sqrt(v) + eps) with\n"
          "R = sqrt((r_t - 4)(r_t - 2) r / ((r - 4)(r - 2) r_t)); else p -= lr m / (1 - beta1^t).\n"
          "Liu et al. 2020.",
-  .example = "gan.radam_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, {step=1})",
+  .example = "gan.radam_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, "
+             "{step=1})",
   .flags = GAN_UPDATE,
 };
 
-/* ---- scaled by a running square -------------------------------------------------------------- */
+/* ---- scaled by a running square ------------------------------------------------------------ */
 
 static void rmsprop_step (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   (void)out;
@@ -401,7 +408,8 @@ static gan_op adagrad_step_op = {
          "eps:number=1e-10 weight_decay:number=0 step:int=1 ->",
   .forward = adagrad_step,
   .doc = "One step of Adagrad on all parameters, in place.\n"
-         "g += weight_decay p; sum += g^2; p -= lr / (1 + (step - 1) lr_decay) g / (sqrt(sum) + eps).\n"
+         "g += weight_decay p; sum += g^2; p -= lr / (1 + (step - 1) lr_decay) g / (sqrt(sum) + "
+         "eps).\n"
          "Duchi, Hazan, Singer 2011.",
   .example = "gan.adagrad_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {lr=0.01})",
   .flags = GAN_UPDATE,
@@ -447,15 +455,17 @@ static gan_op rprop_step_op = {
          "eta_minus:number=0.5 eta_plus:number=1.2 step_min:number=1e-6 step_max:number=50 "
          "step:int=1 ->",
   .forward = rprop_step,
-  .doc = "One step of resilient propagation on all parameters, in place; only signs of gradients count.\n"
-         "size (lr at step 1) grows by eta_plus while the sign stays and shrinks by eta_minus when it\n"
+  .doc = "One step of resilient propagation on all parameters, in place; only signs of gradients "
+         "count.\n"
+         "size (lr at step 1) grows by eta_plus while the sign stays and shrinks by eta_minus "
+         "when it\n"
          "changes, within [step_min, step_max]; p -= sign(g) size, except where the sign changed.\n"
          "prev is the last gradient. Riedmiller, Braun 1993. For full batches.",
   .example = "gan.rprop_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)})",
   .flags = GAN_UPDATE,
 };
 
-/* ---- parameters by themselves ----------------------------------------------------------------- */
+/* ---- parameters by themselves -------------------------------------------------------------- */
 
 static void clip (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   (void)out;
@@ -479,7 +489,8 @@ static gan_op clip_op = {
 static void ema (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   (void)out;
   double k[GAN_OPTIM_CONSTANTS] = { 1 - a[2].num };
-  GAN_NEED(c, a[2].num >= 0 && a[2].num <= 1, "option 'decay' must be from 0 to 1, got %g", a[2].num);
+  GAN_NEED(c, a[2].num >= 0 && a[2].num <= 1, "option 'decay' must be from 0 to 1, got %g",
+           a[2].num);
   lists l = { &a[0], &a[1], { NULL } };
   update(c, a, &l, GAN_KERNEL(gan_optim)->ema, k);
 }
@@ -493,7 +504,7 @@ static gan_op ema_op = {
   .flags = GAN_UPDATE,
 };
 
-/* ---- clipping gradients by their norm --------------------------------------------------------- */
+/* ---- clipping gradients by their norm ------------------------------------------------------ */
 
 #define NORM_BLOCK 16384 /* a sum does not depend on the thread count: blocks have fixed places */
 
@@ -568,9 +579,11 @@ static gan_op clip_grad_norm_in_place_op = {
   .name = "clip_grad_norm_",
   .sig = "grads!:tensors max_norm:number ; p:number=2 -> total~",
   .forward = clip_grad_norm_in_place,
-  .doc = "Scales gradients in place so that their joint norm is at most max_norm; returns the norm before.\n"
+  .doc = "Scales gradients in place so that their joint norm is at most max_norm; returns the "
+         "norm before.\n"
          "total = p-norm of all elements of all tensors; every element is multiplied by\n"
-         "min(1, max_norm / (total + 1e-6)). p: positive or \"inf\". A NaN spreads to all gradients.\n"
+         "min(1, max_norm / (total + 1e-6)). p: positive or \"inf\". A NaN spreads to all "
+         "gradients.\n"
          "Pascanu, Mikolov, Bengio 2013.",
   .example = "gan.clip_grad_norm_({gan.ones(4)}, 1)",
   .flags = GAN_UPDATE,
@@ -615,7 +628,8 @@ static gan_op clip_grad_norm_op = {
   .sig = "grads:tensors max_norm:number ; p:number=2 -> y*",
   .forward = clip_grad_norm,
   .count = clip_grad_norm_count,
-  .doc = "Gradients scaled so that their joint norm is at most max_norm, and last the norm before.\n"
+  .doc = "Gradients scaled so that their joint norm is at most max_norm, and last the norm "
+         "before.\n"
          "The formula of clip_grad_norm_, as a differentiable function.",
   .example = "local g, total = gan.clip_grad_norm({gan.ones(4)}, 1)",
   .flags = GAN_COMPOSITE,

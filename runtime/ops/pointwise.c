@@ -106,8 +106,8 @@ static void row_grad (void *ud, int64_t n, gan_real *const *at, const int64_t *s
    element per cache line: it is turned first, which is done in tiles. */
 static gan_tensor *along (gan_ctx *c, gan_tensor *y, gan_tensor *x, int64_t step) {
   const int64_t line = 64;
-  if (x->numel != y->numel || x->numel < 4096 || step * (int64_t)gan_dtype_size((gan_dtype)x->dtype) < line ||
-      !gan_same_shape(x, y))
+  const int64_t item = (int64_t)gan_dtype_size((gan_dtype)x->dtype);
+  if (step * item < line || x->numel < 4096 || !gan_same_shape(x, y))
     return x;
   gan_tensor *turned = gan_new_like(c, y, (gan_dtype)x->dtype);
   if (turned) gan_copy_into(c, turned, x);
@@ -201,7 +201,8 @@ void gan_map3_into (gan_ctx *c, gan_tensor *y, gan_tensor *a, gan_tensor *b, gan
 
 /* ---- into new tensors --------------------------------------------------------------------- */
 
-gan_tensor *gan_map1 (gan_ctx *c, gan_tensor *x, gan_unary_fn *fn, int64_t grain, const gan_real *p) {
+gan_tensor *gan_map1 (gan_ctx *c, gan_tensor *x, gan_unary_fn *fn, int64_t grain,
+                      const gan_real *p) {
   if (!x) return NULL;
   gan_tensor *y = gan_new_like(c, x, GAN_REAL);
   if (y) gan_map1_into(c, y, x, fn, grain, p);
@@ -210,7 +211,8 @@ gan_tensor *gan_map1 (gan_ctx *c, gan_tensor *x, gan_unary_fn *fn, int64_t grain
 
 /* The result of two operands; the common cases without looking at every dimension twice. */
 static gan_tensor *result2 (gan_ctx *c, gan_tensor *a, gan_tensor *b) {
-  if ((b->ndim == 0 || gan_same_shape(a, b)) && gan_is_dense(a)) return gan_new_like(c, a, GAN_REAL);
+  if ((b->ndim == 0 || gan_same_shape(a, b)) && gan_is_dense(a))
+    return gan_new_like(c, a, GAN_REAL);
   return gan_loop_result(c, 2, (gan_tensor *[]){ a, b });
 }
 
@@ -248,8 +250,9 @@ gan_tensor *gan_map_grad (gan_ctx *c, gan_tensor *saved, gan_tensor *g, gan_grad
 gan_tensor *gan_map_pow (gan_ctx *c, gan_tensor *x, double e) {
   const gan_pointwise_table *k = GAN_KERNEL(gan_pointwise);
   const gan_real p[2] = { (gan_real)e };
-  gan_unary_fn *fn = e == 2 ? k->square : e == 3 ? k->cube : e == 0.5 ? k->sqrt : e == -0.5 ? k->rsqrt
-                   : e == -1 ? k->reciprocal : e == 1 ? k->mul_scalar /* by 1 */ : k->power;
+  gan_unary_fn *fn = e == 2 ? k->square : e == 3 ? k->cube : e == 0.5 ? k->sqrt
+                   : e == -0.5 ? k->rsqrt : e == -1 ? k->reciprocal
+                   : e == 1 ? k->mul_scalar /* by 1 */ : k->power;
   return gan_map1(c, x, fn, fn == k->power ? GAN_GRAIN_COSTLY : GAN_GRAIN_CHEAP, p);
 }
 
@@ -269,16 +272,17 @@ gan_tensor *gan_zero_input (gan_ctx *c, const gan_node *n, int i) {
 /* ---- the family --------------------------------------------------------------------------- */
 
 gan_op *const gan_ops_pointwise[] = {
-  &gan_op_add, &gan_op_sub, &gan_op_mul, &gan_op_div, &gan_op_pow, &gan_op_maximum, &gan_op_minimum,
-  &gan_op_eq, &gan_op_ne, &gan_op_lt, &gan_op_le, &gan_op_gt, &gan_op_ge, &gan_op_logical_and,
-  &gan_op_logical_or, &gan_op_logical_xor, &gan_op_logical_not, &gan_op_isnan, &gan_op_where,
-  &gan_op_masked_fill, &gan_op_lerp, &gan_op_addcmul, &gan_op_add_scalar, &gan_op_mul_scalar,
-  &gan_op_pow_scalar, &gan_op_neg, &gan_op_abs, &gan_op_sign, &gan_op_exp, &gan_op_log, &gan_op_log1p,
-  &gan_op_expm1, &gan_op_sqrt, &gan_op_rsqrt, &gan_op_square, &gan_op_reciprocal, &gan_op_sin,
-  &gan_op_cos, &gan_op_tan, &gan_op_sinh, &gan_op_cosh, &gan_op_asin, &gan_op_acos, &gan_op_atan,
-  &gan_op_erf, &gan_op_floor, &gan_op_ceil, &gan_op_round, &gan_op_trunc, &gan_op_tanh,
-  &gan_op_sigmoid, &gan_op_relu, &gan_op_leaky_relu, &gan_op_relu6, &gan_op_elu, &gan_op_celu,
-  &gan_op_selu, &gan_op_gelu, &gan_op_silu, &gan_op_mish, &gan_op_softplus, &gan_op_logsigmoid,
+  &gan_op_add, &gan_op_sub, &gan_op_mul, &gan_op_div, &gan_op_pow, &gan_op_maximum,
+  &gan_op_minimum, &gan_op_eq, &gan_op_ne, &gan_op_lt, &gan_op_le, &gan_op_gt, &gan_op_ge,
+  &gan_op_logical_and, &gan_op_logical_or, &gan_op_logical_xor, &gan_op_logical_not,
+  &gan_op_isnan, &gan_op_where, &gan_op_masked_fill, &gan_op_lerp, &gan_op_addcmul,
+  &gan_op_add_scalar, &gan_op_mul_scalar, &gan_op_pow_scalar, &gan_op_neg, &gan_op_abs,
+  &gan_op_sign, &gan_op_exp, &gan_op_log, &gan_op_log1p, &gan_op_expm1, &gan_op_sqrt,
+  &gan_op_rsqrt, &gan_op_square, &gan_op_reciprocal, &gan_op_sin, &gan_op_cos, &gan_op_tan,
+  &gan_op_sinh, &gan_op_cosh, &gan_op_asin, &gan_op_acos, &gan_op_atan, &gan_op_erf,
+  &gan_op_floor, &gan_op_ceil, &gan_op_round, &gan_op_trunc, &gan_op_tanh, &gan_op_sigmoid,
+  &gan_op_relu, &gan_op_leaky_relu, &gan_op_relu6, &gan_op_elu, &gan_op_celu, &gan_op_selu,
+  &gan_op_gelu, &gan_op_silu, &gan_op_mish, &gan_op_softplus, &gan_op_logsigmoid,
   &gan_op_softsign, &gan_op_hardtanh, &gan_op_hardsigmoid, &gan_op_hardswish, &gan_op_softshrink,
   &gan_op_hardshrink, &gan_op_threshold, &gan_op_clamp, &gan_op_prelu, &gan_op_glu, &gan_op_copy,
   &gan_op_clone, &gan_op_to, &gan_op_add_, &gan_op_sub_, &gan_op_mul_, &gan_op_div_, &gan_op_neg_,

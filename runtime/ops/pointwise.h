@@ -9,7 +9,7 @@
 #include "../kernels/pointwise.h"
 #include "loops.h"
 
-/* New tensors [temp]; NULL on failure. Operands broadcast; uint8 and int64 ones are read as numbers.
+/* New tensors [temp]; NULL on failure. Operands broadcast; uint8 and int64 ones are converted.
    Results keep the layout of the first dense operand that has their shape. p: two parameters. */
 gan_tensor *gan_map1(gan_ctx *c, gan_tensor *x, gan_unary_fn *fn, int64_t grain, const gan_real *p);
 gan_tensor *gan_map2(gan_ctx *c, gan_tensor *a, gan_tensor *b, gan_binary_fn *fn, int64_t grain);
@@ -32,7 +32,7 @@ void gan_map3_into(gan_ctx *c, gan_tensor *y, gan_tensor *a, gan_tensor *b, gan_
 /* x^e with the loops that common exponents have. [temp] */
 gan_tensor *gan_map_pow(gan_ctx *c, gan_tensor *x, double e);
 
-/* g summed over the dimensions along which input i of the node was broadcast: g itself when none. */
+/* g summed over the dimensions along which input i of the node was broadcast; g itself if none. */
 gan_tensor *gan_fit_input(gan_ctx *c, const gan_node *n, int i, gan_tensor *g);
 
 /* Zeros of the shape of input i of the node. [temp] */

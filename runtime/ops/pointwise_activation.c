@@ -26,7 +26,7 @@ GAN_ACTIVATIONS(COSTLY_ROW)
   }                                                                                         \
   gan_op gan_op_##name##_grad = {                                                           \
     #name "_grad", "s:tensor g:tensor p:number q:number", name##_grad_forward,              \
-    name##_grad_vjp, .save = "s", .flags = GAN_HIDDEN,                                      \
+    name##_grad_vjp, .save = "s:g", .flags = GAN_HIDDEN,                                      \
     .doc = "Gradient of " #name " from what it saved, s, and the gradient of its result, g."\
   };                                                                                        \
   VJP(name) {                                                                               \
@@ -191,7 +191,8 @@ VJP(hardswish) {
 }
 
 gan_op gan_op_hardswish = {
-  "hardswish", "x:tensor", hardswish_forward, hardswish_vjp, hardswish_fused, .save = hardswish_reads,
+  "hardswish", "x:tensor", hardswish_forward, hardswish_vjp, hardswish_fused,
+  .save = hardswish_reads,
   .doc = "x relu6(x + 3) / 6. The gradient is -0.5 at -3 and 1.5 at 3. Howard and others 2019.",
   .example = "gan.tensor({-4, 0, 4}):hardswish()"
 };
@@ -254,7 +255,8 @@ enum { GELU_NONE, GELU_TANH }; /* words of the signature */
 static void gelu_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   const gan_pointwise_table *k = GAN_KERNEL(gan_pointwise);
   const gan_real none[2] = { 0 };
-  out[0] = gan_map1(c, a[0].t, a[1].i == GELU_TANH ? k->gelu_tanh : k->gelu, GAN_GRAIN_COSTLY, none);
+  gan_unary_fn *fn = a[1].i == GELU_TANH ? k->gelu_tanh : k->gelu;
+  out[0] = gan_map1(c, a[0].t, fn, GAN_GRAIN_COSTLY, none);
 }
 
 static void gelu_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {

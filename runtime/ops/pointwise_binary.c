@@ -70,8 +70,10 @@ static void div_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tenso
   const gan_pointwise_table *k = GAN_KERNEL(gan_pointwise);
   gan_tensor *a = n->a[0].t, *b = n->a[1].t;
   const gan_real none[2] = { 0 };
-  if (gan_wants(n, 0)) gx[0] = gan_fit_input(c, n, 0, gan_map2(c, gy[0], b, k->div, GAN_GRAIN_CHEAP));
-  if (gan_wants(n, 1)) gx[1] = gan_fit_input(c, n, 1, gan_map3(c, gy[0], a, b, k->div_grad, none));
+  if (gan_wants(n, 0))
+    gx[0] = gan_fit_input(c, n, 0, gan_map2(c, gy[0], b, k->div, GAN_GRAIN_CHEAP));
+  if (gan_wants(n, 1))
+    gx[1] = gan_fit_input(c, n, 1, gan_map3(c, gy[0], a, b, k->div_grad, none));
 }
 
 gan_op gan_op_div = {
@@ -119,8 +121,8 @@ VJP(pow) {
 gan_op gan_op_pow = {
   "pow", "a:operand b:operand", pow_forward, pow_vjp, .save = "a b",
   .doc = "a to the power b; also written a ^ b.\n" SHAPES "\n"
-         "A negative a with a fractional b gives NaN; 0 to the power 0 is 1. With b 0 the gradient\n"
-         "for a is 0 everywhere; with a 0 and b not negative that for b is 0.",
+         "A negative a with a fractional b gives NaN; 0 to the power 0 is 1. With b 0 the\n"
+         "gradient for a is 0 everywhere; with a 0 and b not negative that for b is 0.",
   .example = "gan.tensor({1, 2, 3}):pow(2)"
 };
 
@@ -143,7 +145,7 @@ VJP(max_grad) { /* linear in g, constant in a and b; g has the shape of the resu
 }
 
 gan_op gan_op_max_grad = {
-  "max_grad", "g:tensor a:tensor b:tensor", max_grad_forward, max_grad_vjp, .save = "a b",
+  "max_grad", "g:tensor a:tensor b:tensor", max_grad_forward, max_grad_vjp, .save = "a:g b:g",
   .flags = GAN_HIDDEN,
   .doc = "Gradient of maximum(a, b) for a from that of the result, g: g where a > b, half of it\n"
          "where they are equal, else 0; g where either is NaN."
@@ -180,13 +182,13 @@ gan_op gan_op_minimum = {
 static bool one_type (gan_ctx *c, const gan_tensor *a, const gan_tensor *b) {
   if (a->dtype == b->dtype || a->is_number || b->is_number) return true;
   const char *type = gan_dtype_name((gan_dtype)a->dtype);
-  gan_fail(c, GAN_EARG, "argument 'a' is a %s tensor, 'b' a %s one (convert it with b:to(\"%s\"))", type,
+  gan_fail(c, GAN_EARG, "argument 'a' is %s, 'b' is %s (convert one, as in b:to(\"%s\"))", type,
            gan_dtype_name((gan_dtype)b->dtype), type);
   return false;
 }
 
-/* int64 has more digits than the compute type: such rows are compared as they are, and with a number
-   as double. uint8 goes the usual way, all of its values are exact in the compute type. */
+/* int64 has more digits than the compute type: such rows are compared as they are, and with a
+   number as double. uint8 goes the usual way, all of its values are exact in the compute type. */
 #define COMPARE_ROWS(name, op)                                                              \
   static void name##_ints (void *ud, int64_t n, char *const *at, const int64_t *step) {     \
     gan_real *y = (gan_real *)at[0];                                                        \

@@ -58,8 +58,8 @@ static bool slope_shape (gan_ctx *c, int xdims, const int64_t *xshape, const gan
   *ndim = 0;
   if (slope->numel == 1) return true;
   if (slope->ndim != 1 || slope->numel != channels) {
-    gan_fail(c, GAN_EARG, "argument 'slope' has shape %s, x %s: it must have one element or one per "
-             "channel (dimension 2 of x, %lld)", gan_shape_of(c, slope),
+    gan_fail(c, GAN_EARG, "argument 'slope' has shape %s, x %s: it must have one element or one "
+             "per channel (dimension 2 of x, %lld)", gan_shape_of(c, slope),
              gan_shape_text(c, xdims, xshape), (long long)channels);
     return false;
   }
@@ -80,7 +80,8 @@ static void prelu_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
 }
 
 VJP(prelu) {
-  gan_tensor *x = n->a[0].t, *slope = n->a[1].t, *zero = gan_scalar(c, 0), *high = gan_gt(c, x, zero);
+  gan_tensor *x = n->a[0].t, *slope = n->a[1].t;
+  gan_tensor *zero = gan_scalar(c, 0), *high = gan_gt(c, x, zero);
   int ndim;
   int64_t shape[GAN_MAXDIM];
   if (!slope_shape(c, x->ndim, x->shape, slope, &ndim, shape)) return;
@@ -95,7 +96,7 @@ VJP(prelu) {
 }
 
 gan_op gan_op_prelu = {
-  "prelu", "x:tensor slope:tensor", prelu_forward, prelu_vjp, .save = "x slope:x",
+  "prelu", "x:tensor slope:tensor", prelu_forward, prelu_vjp, .save = "x slope",
   .doc = "x where x > 0, else slope * x, with learnt slopes.\n"
          "slope has one element, or one for each channel (dimension 2 of x). He and others 2015.",
   .example = "gan.tensor({{-1, 2}, {3, -4}}):prelu(gan.tensor({0.1, 0.2}))"
@@ -151,7 +152,8 @@ VJP(lerp) { /* 1 - w, w, b - a */
 }
 
 gan_op gan_op_lerp = {
-  "lerp", "a:tensor b:tensor weight:operand", lerp_forward, lerp_vjp, .save = "a:weight b:weight weight",
+  "lerp", "a:tensor b:tensor weight:operand", lerp_forward, lerp_vjp,
+  .save = "a:weight b:weight weight",
   .doc = "a + weight (b - a): exactly a at weight 0 and b at weight 1. Shapes broadcast.",
   .example = "gan.tensor({0, 0}):lerp(gan.tensor({1, 2}), 0.25)"
 };

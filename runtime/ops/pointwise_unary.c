@@ -71,8 +71,8 @@ gan_op gan_op_pow_scalar = {
   "pow_scalar", "x:tensor exponent:number", pow_scalar_forward, pow_scalar_vjp, pow_scalar_fused,
   .save = "x",
   .doc = "x to the power of a number.\n"
-         "A negative x with a fractional exponent gives NaN; 0 to the power 0 is 1. With exponent 0\n"
-         "the gradient is 0 everywhere.",
+         "A negative x with a fractional exponent gives NaN; 0 to the power 0 is 1. With exponent\n"
+         "0 the gradient is 0 everywhere.",
   .example = "gan.tensor({1, 2, 3}):pow_scalar(3)"
 };
 

@@ -33,7 +33,8 @@ typedef struct {
 } windows;
 
 /* kernel_size, stride, padding and, if not NULL, dilation */
-static bool window_options (gan_ctx *c, const gan_arg *a, const gan_arg *dilation, int nd, windows *w) {
+static bool window_options (gan_ctx *c, const gan_arg *a, const gan_arg *dilation, int nd,
+                            windows *w) {
   w->nd = nd;
   w->dilation[0] = w->dilation[1] = 1;
   if (!gan_spatial(c, "kernel_size", &a[0], nd, 1, 1, NULL, w->kernel) ||
@@ -61,8 +62,8 @@ static bool window_sizes (gan_ctx *c, const gan_tensor *x, windows *w) {
     int64_t out = room < 0 ? 0 : room / s + 1;
     if (w->ceil_mode && out > 0 && (out - 1) * s >= n + p) out--;
     if (out < 1 || n < 1) {
-      gan_fail(c, GAN_EARG, "a window of %lld (dilation %lld) is larger than the padded size %lld of "
-               "dimension %d of input %s", (long long)w->kernel[d], (long long)w->dilation[d],
+      gan_fail(c, GAN_EARG, "a window of %lld (dilation %lld) is larger than the padded size %lld "
+               "of dimension %d of input %s", (long long)w->kernel[d], (long long)w->dilation[d],
                (long long)(n + 2 * p), w->nd == 1 ? 3 : d + 3, gan_shape_of(c, x));
       return false;
     }
@@ -95,7 +96,8 @@ static void fill_axis (const windows *w, int d, int64_t *first, int64_t *count, 
     int64_t skip = start < 0 ? (-start + step - 1) / step : 0;
     first[o] = start + skip * step;
     count[o] = first[o] < n ? min64(w->kernel[d] - skip, (n - 1 - first[o]) / step + 1) : 0;
-    divide[o] = (gan_real)(w->include_pad ? min64(w->kernel[d], n + w->padding[d] - start) : count[o]);
+    divide[o] = (gan_real)count[o];
+    if (w->include_pad) divide[o] = (gan_real)min64(w->kernel[d], n + w->padding[d] - start);
   }
 }
 
@@ -149,8 +151,8 @@ static gan_tensor *with_layout (gan_ctx *c, gan_tensor *x, bool last) {
   if (!last) return gan_dense(c, x);
   if (gan_is_channels_last(x)) return x;
   int64_t size[2] = { x->ndim == 3 ? 1 : x->shape[2], x->shape[x->ndim - 1] };
-  gan_tensor *y = gan_new_channels_last(c, (gan_dtype)x->dtype, x->ndim - 2, x->shape[0], x->shape[1],
-                                        size);
+  gan_tensor *y = gan_new_channels_last(c, (gan_dtype)x->dtype, x->ndim - 2, x->shape[0],
+                                        x->shape[1], size);
   if (y) gan_copy_into(c, y, x);
   return y;
 }
@@ -236,9 +238,9 @@ static void max_pool_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_te
 
 /* ---- values by index ------------------------------------------------------------------------ */
 
-/* Between a tensor of the index's shape and planes of `size` (h, w): to the planes, or from them. */
-static gan_tensor *by_index (gan_ctx *c, task *t, gan_tensor *x, gan_tensor *index, bool to_planes,
-                             const int64_t size[2]) {
+/* Between a tensor of the index's shape and planes of `size` (h, w): to the planes or from them. */
+static gan_tensor *by_index (gan_ctx *c, task *t, gan_tensor *x, gan_tensor *index,
+                             bool to_planes, const int64_t size[2]) {
   bool last = is_last(index);
   x = with_layout(c, x, last);
   index = with_layout(c, index, last);
@@ -339,8 +341,8 @@ static bool check_index (gan_ctx *c, gan_tensor *index, const int64_t size[2]) {
   if (index->numel) gan_parallel(index->numel, 65536, check_range, &r);
   for (int64_t i = 0; i < bad->numel; i++)
     if (r.bad[i]) {
-      gan_fail(c, GAN_EARG, "index %lld is out of range, the plane of output_size %lld x %lld has the "
-               "places 1 to %lld", (long long)r.index[r.bad[i] - 1], (long long)size[0],
+      gan_fail(c, GAN_EARG, "index %lld is out of range, the plane of output_size %lld x %lld has "
+               "the places 1 to %lld", (long long)r.index[r.bad[i] - 1], (long long)size[0],
                (long long)size[1], (long long)r.limit);
       return false;
     }
@@ -494,24 +496,27 @@ static void adaptive_avg_adjoint_vjp (gan_ctx *c, const gan_node *n, gan_tensor 
 #define AVG_SIG "x:tensor kernel_size:ints stride:ints? padding:ints=0 ; ceil_mode:bool=false " \
                 "count_include_pad:bool=true divisor_override:number?"
 #define WINDOW_DOC                                                                                \
-  "L' = floor((L + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1; with ceil_mode the\n" \
-  "division rounds up, without windows that would start past the end. stride: kernel_size if absent.\n"
+  "L' = floor((L + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1; with ceil_mode\n"   \
+  "the division rounds up, without windows that would start past the end.\n"                      \
+  "stride: kernel_size if absent.\n"
 #define MAX_DOC                                                                                   \
   WINDOW_DOC                                                                                      \
-  "Padding counts as -inf and is at most half of kernel_size. index (int64): place of each maximum in\n" \
-  "its channel's plane, from 1, row by row; of equal values the first. NaN is larger than all else.\n" \
+  "Padding counts as -inf and is at most half of kernel_size. index (int64): place of each\n"     \
+  "maximum in its channel's plane, from 1, row by row; of equal values the first. NaN is larger\n" \
+  "than all else.\n"                                                                              \
   "Errors: a window larger than the padded input or without an element of the input."
 #define UNPOOL_DOC                                                                                \
-  "x is zero but for x[index[i]] = y[i] in each channel's plane; of equal places the last counts.\n" \
-  "Size: output_size, or else (L - 1) stride - 2 padding + kernel_size in each dimension.\n"        \
+  "x is zero but for x[index[i]] = y[i] in each channel's plane; of equal places the last one\n"  \
+  "counts. Size: output_size, or else (L - 1) stride - 2 padding + kernel_size.\n"                \
   "Errors: an index outside the plane."
 #define AVG_DOC                                                                                   \
-  "Each window's sum divided by its size: with count_include_pad including the padding that it covers,\n" \
-  "without only elements of x; or by divisor_override. Nothing beyond the padding ever counts.\n"  \
-  "L' = floor((L + 2 padding - kernel_size) / stride) + 1; with ceil_mode the division rounds up,\n" \
-  "without windows that would start past the end. stride: kernel_size if absent. padding: at most half\n" \
-  "of kernel_size."
-#define ADAPTIVE_DOC "Window i of o along n elements goes from floor(i n / o) to ceil((i + 1) n / o)."
+  "Each window's sum divided by its size: with count_include_pad including the padding that it\n" \
+  "covers, without only elements of x; or by divisor_override. Nothing past the padding counts.\n" \
+  "L' = floor((L + 2 padding - kernel_size) / stride) + 1; with ceil_mode the division rounds\n"  \
+  "up, without windows that would start past the end. stride: kernel_size if absent.\n"          \
+  "padding: at most half of kernel_size."
+#define ADAPTIVE_DOC                                                                              \
+  "Window i of o along n elements goes from floor(i n / o) to ceil((i + 1) n / o)."
 
 static gan_op op_max_pool1d = {
   .name = "max_pool1d", .sig = MAX_SIG, .forward = max_pool1d_forward, .vjp = max_pool_vjp,
@@ -542,7 +547,7 @@ static gan_op op_adaptive_max_pool2d = {
   .name = "adaptive_max_pool2d", .sig = "x:tensor output_size:ints -> y index~",
   .forward = adaptive_max_pool2d_forward, .vjp = max_pool_vjp, .save = "index",
   .doc = "Maximum over windows that divide images into output_size parts.\n"
-         "x (N x C x H x W), a number or {h, w} -> y, index (N x C x h x w), index as in max_pool2d.\n"
+         "x (N x C x H x W), a number or {h, w} -> y, index (N x C x h x w), as in max_pool2d.\n"
          ADAPTIVE_DOC,
   .example = "local y, index = gan.adaptive_max_pool2d(gan.ones(2, 3, 8, 8), {3, 5})"
 };
@@ -552,7 +557,8 @@ static gan_op op_max_unpool1d = {
   .vjp = max_unpool_vjp, .save = "index",
   .doc = "Puts the values of max_pool1d back at their places.\n"
          "y, index (N x C x L) -> x (N x C x L').\n" UNPOOL_DOC,
-  .example = "local x = gan.max_unpool1d(gan.ones(1, 1, 2), gan.tensor({{{2, 3}}}, {dtype = \"int64\"}), 2)"
+  .example = "local y, index = gan.max_pool1d(gan.ones(1, 1, 4), 2); "
+             "local x = gan.max_unpool1d(y, index, 2)"
 };
 
 static gan_op op_max_unpool2d = {
@@ -588,7 +594,7 @@ static gan_op op_adaptive_avg_pool1d = {
 static gan_op op_adaptive_avg_pool2d = {
   .name = "adaptive_avg_pool2d", .sig = "x:tensor output_size:ints",
   .forward = adaptive_avg_pool2d_forward, .vjp = adaptive_avg_vjp,
-  .doc = "Mean over windows that divide images into output_size parts; output_size 1: of each plane.\n"
+  .doc = "Mean over windows that divide images into output_size parts; 1: of each plane.\n"
          "x (N x C x H x W), a number or {h, w} -> (N x C x h x w).\n" ADAPTIVE_DOC,
   .example = "local y = gan.adaptive_avg_pool2d(gan.ones(2, 3, 8, 8), 1)"
 };
@@ -610,7 +616,7 @@ static gan_op op_pool_gather = {
 static gan_op op_unpool_gather = {
   .name = "unpool_gather", .sig = "g:tensor index:labels", .forward = unpool_gather_forward,
   .vjp = unpool_gather_vjp, .save = "index", .flags = GAN_HIDDEN,
-  .doc = "As pool_gather, but 0 where a later place has the same index: the adjoint of max_unpool.\n"
+  .doc = "As pool_gather, but 0 where a later place has the same index.\n"
          "g (N x C x size...), index (N x C x places...) -> (N x C x places...)"
 };
 

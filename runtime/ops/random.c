@@ -10,7 +10,7 @@
 
 #define GRAIN 8192
 
-/* ---- uniform and normal ----------------------------------------------------------------------- */
+/* ---- uniform and normal -------------------------------------------------------------------- */
 
 typedef void fill_fn(gan_ctx *c, int64_t n, gan_real *y, double a, double b);
 
@@ -87,7 +87,8 @@ static gan_op randn_like_op = {
 };
 
 /* The numbers go to the elements in row-major order, however x lies in memory. */
-static void refill (gan_ctx *c, gan_tensor *x, fill_fn *fill, double a, double b, gan_tensor **out) {
+static void refill (gan_ctx *c, gan_tensor *x, fill_fn *fill, double a, double b,
+                    gan_tensor **out) {
   gan_tensor *y = gan_is_contiguous(x) ? x : gan_new(c, GAN_REAL, x->ndim, x->shape);
   if (!y) return;
   fill(c, y->numel, gan_reals(y), a, b);
@@ -123,7 +124,7 @@ static gan_op normal_in_place_op = {
   .flags = GAN_RANDOM,
 };
 
-/* ---- integers ---------------------------------------------------------------------------------- */
+/* ---- integers ------------------------------------------------------------------------------ */
 
 /* 64 random bits number i after a counter: two for each block */
 static uint64_t bits64 (uint64_t seed, uint64_t counter, int64_t i) {
@@ -200,7 +201,7 @@ static gan_op randperm_op = {
   .flags = GAN_RANDOM,
 };
 
-/* ---- zeros and ones ------------------------------------------------------------------------------ */
+/* ---- zeros and ones ------------------------------------------------------------------------ */
 
 typedef struct {
   const gan_real *p;
@@ -281,7 +282,7 @@ static gan_op dropout_op = {
   .flags = GAN_RANDOM | GAN_COMPOSITE,
 };
 
-/* ---- draws by weight ------------------------------------------------------------------------------ */
+/* ---- draws by weight ----------------------------------------------------------------------- */
 
 typedef struct {
   int64_t k, n; /* weights and draws of a row */

@@ -127,7 +127,8 @@ static gan_tensor *with_size (gan_ctx *c, gan_op *op, gan_tensor *g, const gan_e
 
 static void upsample_nearest_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   int64_t in[2], size[2];
-  if (sizes(c, a[0].t, &a[1], &a[2], in, size)) out[0] = resize(c, a[0].t, in, size, NEAREST, false);
+  if (sizes(c, a[0].t, &a[1], &a[2], in, size))
+    out[0] = resize(c, a[0].t, in, size, NEAREST, false);
 }
 
 static void upsample_nearest_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
@@ -183,8 +184,8 @@ static void linear_adjoint_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, 
 
 /* ---- pixel shuffling ----------------------------------------------------------------------- */
 
-/* Channel c r r + i r + j of the coarse image (n, c r r, h, w) is row i, column j of each r x r cell
-   of the fine image (n, c, h r, w r). */
+/* Channel c r r + i r + j of the coarse image (n, c r r, h, w) is row i, column j of each r x r
+   cell of the fine image (n, c, h r, w r). */
 static gan_tensor *shuffle (gan_ctx *c, gan_tensor *x, int64_t r, bool to_fine) {
   int64_t n = x->shape[0], h = x->shape[2], w = x->shape[3], channels = x->shape[1];
   if (to_fine) channels /= r * r;
@@ -199,8 +200,8 @@ static gan_tensor *shuffle (gan_ctx *c, gan_tensor *x, int64_t r, bool to_fine) 
   int64_t cells[6] = { n, channels, r, r, h, w };
   int64_t fs[6] = { f->stride[0], f->stride[1], f->stride[2], f->stride[3], f->stride[2] * r,
                     f->stride[3] * r };
-  int64_t ks[6] = { k->stride[0], k->stride[1] * r * r, k->stride[1] * r, k->stride[1], k->stride[2],
-                    k->stride[3] };
+  int64_t ks[6] = { k->stride[0], k->stride[1] * r * r, k->stride[1] * r, k->stride[1],
+                    k->stride[2], k->stride[3] };
   gan_tensor *fv = gan_view(c, f, 6, cells, fs, 0), *kv = gan_view(c, k, 6, cells, ks, 0);
   gan_copy_into(c, to_fine ? fv : kv, to_fine ? kv : fv);
   return y;
@@ -218,8 +219,9 @@ static void pixel_shuffle_forward (gan_ctx *c, const gan_arg *a, gan_tensor **ou
   const gan_tensor *x = a[0].t;
   int64_t r = a[1].i;
   if (!check_shuffle(c, x, r)) return;
-  GAN_NEED(c, x->shape[1] % (r * r) == 0, "factor %lld needs channels in groups of %lld, input is %s",
-           (long long)r, (long long)(r * r), gan_shape_of(c, x));
+  GAN_NEED(c, x->shape[1] % (r * r) == 0,
+           "factor %lld needs channels in groups of %lld, input is %s", (long long)r,
+           (long long)(r * r), gan_shape_of(c, x));
   out[0] = shuffle(c, a[0].t, r, true);
 }
 
@@ -244,8 +246,8 @@ static void pixel_unshuffle_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy,
 /* ---- records ------------------------------------------------------------------------------- */
 
 #define SIZE_DOC                                                                                  \
-  "x (N x C x L) or (N x C x H x W) -> the same with the spatial sizes `size` (a number or {h, w}), or\n" \
-  "floor(scale * size of x); one of the two is needed.\n"
+  "x (N x C x L) or (N x C x H x W) -> the same with the spatial sizes `size`, a number or\n"     \
+  "{h, w}, or else floor(scale * size of x).\n"
 
 static gan_op op_upsample_nearest = {
   .name = "upsample_nearest", .sig = "x:tensor size:ints? ; scale:number?",
@@ -259,10 +261,11 @@ static gan_op op_upsample_linear = {
   .name = "upsample_linear", .sig = "x:tensor size:ints? ; scale:number? align_corners:bool",
   .forward = upsample_linear_forward, .vjp = upsample_linear_vjp,
   .doc = "Resizing by linear interpolation, bilinear for images.\n" SIZE_DOC
-         "align_corners = true puts the outermost elements on each other, o (in - 1) / (out - 1); false\n"
-         "aligns the edges of the pixels, max(0, (o + 1/2) in / out - 1/2). It must be named, because\n"
-         "programs differ in what they mean by default.",
-  .example = "local y = gan.upsample_linear(gan.ones(2, 3, 4, 4), {scale = 2, align_corners = false})"
+         "align_corners = true puts the outermost elements on each other, o (in - 1) / (out - 1);\n"
+         "false aligns the edges of the pixels, max(0, (o + 1/2) in / out - 1/2). It must be\n"
+         "named, because programs differ in what they mean by default.",
+  .example = "local y = gan.upsample_linear(gan.ones(2, 3, 4, 4), "
+             "{scale = 2, align_corners = false})"
 };
 
 static gan_op op_nearest_adjoint = {

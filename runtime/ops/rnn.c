@@ -14,7 +14,7 @@ static int64_t grain (int64_t size) {
   return size >= 2048 ? 1 : 2048 / (size > 0 ? size : 1);
 }
 
-/* ---- the products ---------------------------------------------------------------------------- */
+/* ---- the products -------------------------------------------------------------------------- */
 
 static gan_tensor *linear (gan_ctx *c, const gan_arg *x, const gan_arg *w, const gan_arg *b) {
   static gan_op *_Atomic found;
@@ -89,7 +89,7 @@ static gan_tensor *tanh_slope (gan_ctx *c, gan_tensor *x) {
   return gan_shift(c, gan_neg(c, gan_square(c, x)), 1);
 }
 
-/* ---- lstm ------------------------------------------------------------------------------------ */
+/* ---- lstm ---------------------------------------------------------------------------------- */
 
 typedef struct {
   int64_t size;
@@ -204,7 +204,7 @@ static gan_op lstm_cell_op = {
   .flags = GAN_COMPOSITE,
 };
 
-/* ---- gru ------------------------------------------------------------------------------------- */
+/* ---- gru ----------------------------------------------------------------------------------- */
 
 static void gru_rows (void *ud, int64_t lo, int64_t hi, int worker) {
   const cell_job *j = ud;
@@ -289,7 +289,7 @@ static gan_op gru_cell_op = {
   .flags = GAN_COMPOSITE,
 };
 
-/* ---- plain ----------------------------------------------------------------------------------- */
+/* ---- plain --------------------------------------------------------------------------------- */
 
 static void rnn_tanh_cell (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   gan_tensor *pq[2];
@@ -302,7 +302,8 @@ static gan_op rnn_tanh_cell_op = {
   .sig = "x:tensor h:tensor wi:tensor wh:tensor bi:tensor? bh:tensor? -> h",
   .forward = rnn_tanh_cell,
   .doc = "One step of a plain recurrent network: h = tanh(x wi' + bi + h wh' + bh).\n"
-         "x: (..., in); h: (..., hidden); wi: (hidden, in); wh: (hidden, hidden); bi, bh: (hidden).\n"
+         "x: (..., in); h: (..., hidden); wi: (hidden, in); wh: (hidden, hidden); bi, bh: "
+         "(hidden).\n"
          "Elman 1990.",
   .example = "local h = gan.rnn_tanh_cell(gan.randn(2, 3), gan.zeros(2, 4), gan.randn(4, 3), "
              "gan.randn(4, 4))",

@@ -219,7 +219,7 @@ static int64_t cut_size (const cut *k, int i, int64_t total) {
 }
 
 static bool cut_pieces (gan_ctx *c, const gan_tensor *x, int64_t piece, cut *k) {
-  int64_t n = piece > 0 ? (x->shape[k->d] + piece - 1) / piece : 1;
+  int64_t size = x->shape[k->d], n = piece > 0 ? size / piece + (size % piece != 0) : 1;
   if (n > 1 << 20) {
     gan_fail(c, GAN_EARG, "%lld parts are too many", (long long)n);
     return false;

@@ -113,6 +113,7 @@ static void sort_dim (gan_ctx *c, gan_tensor *x, int64_t dim, int64_t k, bool de
   int64_t n = x->ndim ? x->shape[d] : 1, shape[GAN_MAXDIM];
   GAN_NEED(c, k <= n, "k is %lld, dimension %d of x %s has %lld places", (long long)k, d + 1,
            gan_shape_of(c, x), (long long)n);
+  GAN_NEED(c, x->ndim > 0 || k != 0, "k is 0, a tensor of 0 dimensions has one place to give");
   if (k < 0) k = n;
   for (int m = 0; m < x->ndim; m++) shape[m] = m == d ? k : x->shape[m];
   if (!(x = gan_dense(c, x))) return;

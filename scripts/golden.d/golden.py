@@ -26,11 +26,15 @@ def generator(seed):
         yield x / 4294967296.0
 
 
-def cotangent(name, k, n):
+def seed_of(name):
     h = 5381
-    for ch in (name + '/w%d' % k).encode():
+    for ch in name.encode():
         h = (h * 33 + ch) & 0xffffffff
-    g = generator(h)
+    return h
+
+
+def cotangent(name, k, n):
+    g = generator(seed_of(name + '/w%d' % k))
     return [np.floor((next(g) * 2 - 1) * 256 + 0.5) / 256 for _ in range(n)]
 
 

@@ -45,7 +45,7 @@ local conv2d = cases("conv2d", {
   { {2, 6, 4, 4}, {4, 3, 3, 3}, 4, { groups = 2, padding = 1 } },
   { {2, 4, 5, 4}, {8, 1, 3, 3}, nil, { groups = 4, padding = 1, stride = 2 } },
   { {2, 3, 4, 5}, {3, 1, 2, 3}, 3, { groups = 3, dilation = {1, 2}, padding = {0, 1} } },
-  { {9, 2, 3, 3}, {5, 2, 3, 3}, 5, { padding = 2, stride = 3 } }, -- more images than places in a row
+  { {9, 2, 3, 3}, {5, 2, 3, 3}, 5, { padding = 2, stride = 3 } }, -- images as places of a tile
   { {2, 17, 3, 3}, {2, 17, 2, 2}, 2, { padding = 1 } }, -- vectors along the input
   { {1, 2, 3, 4}, {18, 2, 1, 1}, 18 },
   { {2, 3, 1, 1}, {4, 3, 1, 1}, 4, { stride = 3 } },
@@ -67,7 +67,8 @@ local transpose1d = cases("conv_transpose1d", {
 local transpose2d = cases("conv_transpose2d", {
   { {2, 3, 3, 4}, {3, 2, 3, 2}, 2 },
   { {2, 2, 3, 3}, {2, 3, 4, 4}, 3, { stride = 2, padding = 1 } },
-  { {1, 2, 3, 2}, {2, 2, 3, 3}, nil, { stride = {2, 3}, padding = {1, 0}, output_padding = {1, 2} } },
+  { {1, 2, 3, 2}, {2, 2, 3, 3}, nil,
+    { stride = {2, 3}, padding = {1, 0}, output_padding = {1, 2} } },
   { {1, 2, 3, 3}, {2, 1, 2, 3}, 1, { dilation = {2, 3}, stride = {3, 2}, padding = 1 } },
   { {1, 2, 2, 3}, {2, 2, 2, 2}, 2, { dilation = 2, stride = 4 } }, -- some places have no tap
   { {2, 4, 3, 3}, {4, 3, 3, 3}, 6, { groups = 2, padding = 1, stride = 2 } },
@@ -78,15 +79,19 @@ local transpose2d = cases("conv_transpose2d", {
   { {0, 2, 3, 3}, {2, 3, 3, 3}, 3 },
 })
 
--- one option for all dimensions as a list, arguments by name
-conv2d[#conv2d + 1] = { t.randn{1, 2, 4, 4}, t.randn{2, 2, 3, 3}, { bias = t.none, padding = {1} },
+-- one option for all dimensions as a list; no bias
+conv2d[#conv2d + 1] = { t.randn{1, 2, 4, 4}, t.randn{2, 2, 3, 3}, t.none, { padding = {1} },
   torch = "F.conv2d(a, b, padding=1)" }
 -- a NaN reaches exactly the windows that cover it, an infinity times 0 is a NaN
-conv2d[#conv2d + 1] = { t.values{{{{1, 2, 3, 4}, {0, nan, 0, 1}, {2, 1, 0, 3}, {1, 1, 1, 1}, {4, 3, 2, 1}}}},
-  t.values{{{{1, 0}, {0, 2}}}}, torch = "F.conv2d(a, b)", smooth = false, grad = false }
-conv2d[#conv2d + 1] = { t.values{{{{1, 2, 3, 4}, {0, huge, 0, 1}, {2, 1, 0, 3}, {1, 1, 1, 1}}}},
-  t.values{{{{1, 0}, {0, 2}}}}, { padding = 1 }, torch = "F.conv2d(a, b, padding=1)", smooth = false,
-  grad = false }
+local kernel = t.values{{{{1, 0}, {0, 2}}}}
+local function with(v)
+  return t.values{{{{1, 2, 3, 4}, {0, v, 0, 1}, {2, 1, 0, 3}, {1, 1, 1, 1}}}}
+end
+conv2d[#conv2d + 1] = { with(nan), kernel, torch = "F.conv2d(a, b)", smooth = false, grad = false }
+conv2d[#conv2d + 1] = { with(huge), kernel, { padding = 1 }, torch = "F.conv2d(a, b, padding=1)",
+  smooth = false, grad = false }
+transpose2d[#transpose2d + 1] = { with(nan), kernel, { stride = 2 }, smooth = false, grad = false,
+  torch = "F.conv_transpose2d(a, b, stride=2)" }
 -- output_padding between stride and dilation, which PyTorch cannot differentiate
 transpose2d[#transpose2d + 1] = { t.randn{1, 1, 2, 3}, t.randn{1, 2, 2, 2}, t.randn{2},
   { dilation = 4, output_padding = {3, 1} }, torch = false,

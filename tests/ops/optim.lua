@@ -31,7 +31,8 @@ local function compare(gan, op, states, o, update, p, g, s)
     for i = 1, #states do got[1 + i] = after[2 + i][k] end
     for i = 1, want.n do
       assert(abs(got[i] - want[i]) <= tol * max(1, abs(want[i])),
-        ("%s: %s of element %d is %.9g, expected %.9g"):format(op, i == 1 and "p" or names[i - 1], k,
+        ("%s: %s of element %d is %.9g, expected %.9g"):format(op, i == 1 and "p" or names[i - 1],
+          k,
           got[i], want[i]))
     end
   end
@@ -53,7 +54,8 @@ local function check(op, states, o, update)
     local s = fresh(3, 5)
     for i = 1, #s do s[i] = turned(s[i]) end
     compare(gan, op, states, o, update, turned(gan.randn(3, 5)), gan.randn(3, 5), s)
-    compare(gan, op, states, o, update, gan.randn(4, 6):slice(2, 2, 4), turned(gan.randn(4, 3)), fresh(4, 3))
+    compare(gan, op, states, o, update, gan.randn(4, 6):slice(2, 2, 4), turned(gan.randn(4, 3)),
+      fresh(4, 3))
     -- several tensors at once, and more than one chunk, are the same as each alone
     local ps, gs, alone, lists = {}, {}, {}, {}
     for i, n in ipairs{ 20000, 3, 0, 9000 } do
@@ -76,7 +78,8 @@ local function check(op, states, o, update)
     lists[#lists + 1] = o
     gan[op](table.unpack(lists))
     for i = 1, #ps do
-      if ps[i]:numel() > 0 then assert(ps[i]:eq(alone[i]):amin():item() == 1, op .. ": tensor " .. i) end
+      if ps[i]:numel() > 0 then assert(ps[i]:eq(alone[i]):amin():item() == 1, op .. ": tensor "
+        .. i) end
     end
   end
 end
@@ -174,18 +177,22 @@ local function rprop(w, g, prev, size, o)
 end
 
 local function clipped(tensors, limit, p)
-  return ("(lambda *xs: (lambda n: tuple(x * torch.clamp(%g / (n + 1e-6), max=1) for x in xs) + (n,))"
+  return ("(lambda *xs: (lambda n: "
+    .. "tuple(x * torch.clamp(%g / (n + 1e-6), max=1) for x in xs) + (n,))"
     .. "(torch.norm(torch.cat([x.flatten() for x in xs]), %s)))(%s)"):format(limit, p, tensors)
 end
 
 return {
   sgd_step_ = {
     { one{ 1, 2 }, one{ 0.5, -1 }, { lr = 0.1 }, torch = false,
-      expect = check("sgd_step_", {}, { lr = 0.1, weight_decay = 0.3 }, function(w, g, o) return sgd(w, g, 0, o) end) },
+      expect = check("sgd_step_", {}, { lr = 0.1, weight_decay = 0.3 }, function(w, g,
+        o) return sgd(w, g, 0, o) end) },
     { one{ 1 }, one{ 2 }, one{ 3 }, { lr = 0.1, momentum = 0.9 }, torch = false,
-      expect = check("sgd_step_", { "buf" }, { lr = 0.1, momentum = 0.9, dampening = 0.2, step = 2 }, sgd) },
+      expect = check("sgd_step_", { "buf" }, { lr = 0.1, momentum = 0.9, dampening = 0.2,
+        step = 2 }, sgd) },
     { one{ 1 }, one{ 2 }, one{ 3 }, { lr = 0.1, momentum = 0.9 }, torch = false,
-      expect = check("sgd_step_", { "buf" }, { lr = 0.1, momentum = 0.9, dampening = 0.2, step = 1 }, sgd) },
+      expect = check("sgd_step_", { "buf" }, { lr = 0.1, momentum = 0.9, dampening = 0.2,
+        step = 1 }, sgd) },
     { one{ 1 }, one{ 2 }, one{ 3 }, { lr = 0.1, momentum = 0.9 }, torch = false,
       expect = check("sgd_step_", { "buf" },
         { lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.1, step = 3 }, sgd) },
@@ -197,7 +204,8 @@ return {
       refused("nesterov", gan.sgd_step_, p, g, p, { lr = 1, nesterov = true })
       refused("tensor 1.*2.*3", gan.sgd_step_, p, { gan.ones(3) }, { lr = 1 })
       refused("2 tensors", gan.sgd_step_, { gan.ones(2), gan.ones(2) }, g, { lr = 1 })
-      refused("expanded", gan.sgd_step_, { gan.ones(1, 2):expand(3, 2) }, { gan.ones(3, 2) }, { lr = 1 })
+      refused("expanded", gan.sgd_step_, { gan.ones(1, 2):expand(3, 2) }, { gan.ones(3, 2) },
+        { lr = 1 })
       assert(p[1]:eq(1):amin():item() == 1, "a refused call changed the parameters")
       gan.sgd_step_({}, {}, { lr = 1 })
       -- parameters that require gradients are changed without ceremony, and graphs notice
@@ -210,10 +218,12 @@ return {
   },
   adam_step_ = {
     { one{ 1, 2 }, one{ 0.5, -1 }, one{ 0, 0 }, one{ 0, 0 }, { step = 1 }, torch = false,
-      expect = check("adam_step_", { "m", "v" }, { lr = 0.1, step = 3, weight_decay = 0.2 }, adam) },
+      expect = check("adam_step_", { "m", "v" }, { lr = 0.1, step = 3, weight_decay = 0.2 },
+        adam) },
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, { step = 1 }, torch = false,
       expect = check("adam_step_", { "m", "v" },
-        { lr = 0.1, step = 2, weight_decay = 0.2, decoupled = true, beta1 = 0.5, beta2 = 0.9, eps = 1e-3 }, adam) },
+        { lr = 0.1, step = 2, weight_decay = 0.2, decoupled = true, beta1 = 0.5, beta2 = 0.9,
+          eps = 1e-3 }, adam) },
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, { step = 1 }, torch = false,
       expect = check("adam_step_", { "m", "v", "v_max" }, { lr = 0.1, step = 2 }, amsgrad) },
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, { step = 1 }, torch = false, expect = function(gan)
@@ -225,17 +235,20 @@ return {
   },
   adamax_step_ = {
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, { step = 1 }, torch = false,
-      expect = check("adamax_step_", { "m", "u" }, { lr = 0.1, step = 2, weight_decay = 0.1 }, adamax) },
+      expect = check("adamax_step_", { "m", "u" }, { lr = 0.1, step = 2, weight_decay = 0.1 },
+        adamax) },
   },
   nadam_step_ = {
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, { step = 1 }, torch = false,
-      expect = check("nadam_step_", { "m", "v" }, { lr = 0.1, step = 2, mu_product = 0.45 }, nadam) },
+      expect = check("nadam_step_", { "m", "v" }, { lr = 0.1, step = 2, mu_product = 0.45 },
+        nadam) },
   },
   radam_step_ = {
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, { step = 1 }, torch = false,
       expect = check("radam_step_", { "m", "v" }, { lr = 0.1, step = 2 }, radam) },
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, { step = 1 }, torch = false,
-      expect = check("radam_step_", { "m", "v" }, { lr = 0.1, step = 20, weight_decay = 0.1 }, radam) },
+      expect = check("radam_step_", { "m", "v" }, { lr = 0.1, step = 20, weight_decay = 0.1 },
+        radam) },
   },
   rmsprop_step_ = {
     { one{ 1 }, one{ 1 }, one{ 0 }, torch = false,
@@ -244,16 +257,19 @@ return {
       expect = check("rmsprop_step_", { "v", "g_avg", "buf" },
         { lr = 0.1, alpha = 0.9, eps = 0.1, momentum = 0.5 }, rmsprop_full) },
     { one{ 1 }, one{ 1 }, one{ 0 }, { lr = 0.1 }, torch = false, expect = function(gan)
-      refused("'buf'", gan.rmsprop_step_, { gan.ones(1) }, { gan.ones(1) }, { gan.ones(1) }, { momentum = 0.9 })
+      refused("'buf'", gan.rmsprop_step_, { gan.ones(1) }, { gan.ones(1) }, { gan.ones(1) },
+        { momentum = 0.9 })
     end },
   },
   adagrad_step_ = {
     { one{ 1 }, one{ 1 }, one{ 0 }, torch = false,
-      expect = check("adagrad_step_", { "sum" }, { lr = 0.1, lr_decay = 0.2, step = 3, weight_decay = 0.1 }, adagrad) },
+      expect = check("adagrad_step_", { "sum" }, { lr = 0.1, lr_decay = 0.2, step = 3,
+        weight_decay = 0.1 }, adagrad) },
   },
   adadelta_step_ = {
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, torch = false,
-      expect = check("adadelta_step_", { "v", "delta" }, { lr = 0.5, weight_decay = 0.1 }, adadelta) },
+      expect = check("adadelta_step_", { "v", "delta" }, { lr = 0.5, weight_decay = 0.1 },
+        adadelta) },
   },
   rprop_step_ = {
     { one{ 1 }, one{ 1 }, one{ 0 }, one{ 0 }, torch = false,
@@ -290,7 +306,8 @@ return {
         local wanted = table.pack(gan.clip_grad_norm({ a, b }, 1, { p = p }))
         local total = gan.clip_grad_norm_({ a, b }, 1, { p = p })
         assert(abs(total:item() - wanted[3]:item()) <= 1e-4 * total:item())
-        assert((a - wanted[1]):abs():amax():item() < 1e-6 and (b - wanted[2]):abs():amax():item() < 1e-6)
+        assert((a - wanted[1]):abs():amax():item() < 1e-6)
+        assert((b - wanted[2]):abs():amax():item() < 1e-6)
       end
       local small = gan.tensor{ 0.3, 0.4 }
       local same = small:clone()
@@ -309,6 +326,7 @@ return {
     { t.list{ t.randn{3, 5}, t.randn{4} }, 100, torch = clipped("a, b", 100, 2) },
     { t.list{ t.randn{3, 5} }, 0.5, { p = 1 }, torch = clipped("a", 0.5, 1) },
     { t.list{ t.randn{3, 5}, t.randn{2} }, 1, { p = 3 }, torch = clipped("a, b", 1, 3) },
-    { t.list{ t.randn{3, 5}, t.randn{2} }, 1, { p = math.huge }, torch = clipped("a, b", 1, "inf") },
+    { t.list{ t.randn{3, 5}, t.randn{2} }, 1, { p = math.huge },
+      torch = clipped("a, b", 1, "inf") },
   },
 }

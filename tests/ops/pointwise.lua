@@ -77,7 +77,8 @@ local function comparison(name)
         local out = {}
         for i = 1, 3 do
           local p = x[i]:item()
-          local r = { eq = false, ne = true, lt = p < 2.5, le = p < 2.5, gt = p > 2.5, ge = p > 2.5 }
+          local r = { eq = false, ne = true, lt = p < 2.5, le = p < 2.5, gt = p > 2.5,
+            ge = p > 2.5 }
           out[i] = r[name] and 1 or 0
         end
         return gan.tensor(out)
@@ -86,7 +87,9 @@ local function comparison(name)
   }
   for _, c in ipairs(list) do
     c.smooth = false
-    if c.torch == nil then c.torch = ("torch.%s(a, b).to(torch.get_default_dtype())"):format(name) end
+    if c.torch == nil then
+      c.torch = ("torch.%s(a, b).to(torch.get_default_dtype())"):format(name)
+    end
   end
   return list
 end
@@ -96,7 +99,8 @@ local function logic(name)
   return {
     { t.values{ 0, 0, 1, -2, nan }, t.values{ 0, 3, 0, 0.5, 0 }, torch = expr, smooth = false },
     { t.values{ { 0, 1 }, { 2, 0 } }, t.values{ 0, 1 }, torch = expr, smooth = false },
-    { t.values({ 0, 1, 2 }, "uint8"), t.values({ 1, 0, 7 }, "uint8"), torch = expr, smooth = false },
+    { t.values({ 0, 1, 2 }, "uint8"), t.values({ 1, 0, 7 }, "uint8"), torch = expr,
+      smooth = false },
   }
 end
 
@@ -134,7 +138,8 @@ return {
   },
   pow = {
     { t.uniform{3, 5, lo = 0.2, hi = 2}, t.randn{3, 5}, torch = "torch.pow(a, b)" },
-    { t.uniform{2, 3, 4, lo = 0.2, hi = 2}, t.values{ { 2 }, { -1.5 }, { 0.5 } }, torch = "torch.pow(a, b)" },
+    { t.uniform{2, 3, 4, lo = 0.2, hi = 2}, t.values{ { 2 }, { -1.5 }, { 0.5 } },
+      torch = "torch.pow(a, b)" },
     { t.uniform{4, lo = 0.2, hi = 2}, t.values(1.5), torch = "torch.pow(a, b)" },
     { t.randn{3, 4}, 2, torch = "a ** 2" },
     { t.randn{3, 4}, 3, torch = "a ** 3" },
@@ -168,15 +173,20 @@ return {
   },
 
   where = {
-    { t.values{ { 1, 0, 1 }, { 0, 0, 2 } }, t.randn{2, 3}, t.randn{2, 3}, torch = "torch.where(a != 0, b, c)",
+    { t.values{ { 1, 0, 1 }, { 0, 0, 2 } }, t.randn{2, 3}, t.randn{2, 3},
+      torch = "torch.where(a != 0, b, c)",
       wrt = { 2, 3 } },
-    { t.values({ 1, 0, 1 }, "uint8"), t.randn{2, 1}, t.randn{3}, torch = "torch.where(a != 0, b, c)" },
+    { t.values({ 1, 0, 1 }, "uint8"), t.randn{2, 1}, t.randn{3},
+      torch = "torch.where(a != 0, b, c)" },
     { t.values{ 1, 0 }, t.values{ 1, nan }, t.values{ nan, 2 }, torch = "torch.where(a != 0, b, c)",
       wrt = { 2, 3 }, smooth = false },
-    { t.values{ 1, 0 }, t.randn{3, 2}, 0.5, torch = "torch.where(a != 0, b, torch.full_like(b, 0.5))",
+    { t.values{ 1, 0 }, t.randn{3, 2}, 0.5,
+      torch = "torch.where(a != 0, b, torch.full_like(b, 0.5))",
       wrt = { 2 } },
-    { t.values{ 1, 0 }, 3, t.randn{2}, torch = "torch.where(a != 0, torch.full_like(b, 3), b)", wrt = { 2 } },
-    { t.randn{0, 2}, t.randn{2}, t.randn{1, 1}, torch = "torch.where(a != 0, b, c)", wrt = { 2, 3 } },
+    { t.values{ 1, 0 }, 3, t.randn{2}, torch = "torch.where(a != 0, torch.full_like(b, 3), b)",
+      wrt = { 2 } },
+    { t.randn{0, 2}, t.randn{2}, t.randn{1, 1}, torch = "torch.where(a != 0, b, c)",
+      wrt = { 2, 3 } },
   },
   masked_fill = {
     { t.randn{2, 3}, t.values{ 1, 0, 1 }, -5, torch = "a.masked_fill(b != 0, -5)", wrt = { 1 } },
@@ -188,7 +198,8 @@ return {
   },
   lerp = {
     { t.randn{2, 3}, t.randn{2, 3}, 0.25, torch = "torch.lerp(a, b, 0.25)" },
-    { t.randn{2, 3}, t.randn{3}, t.uniform{2, 1}, torch = "torch.lerp(*torch.broadcast_tensors(a, b, c))" },
+    { t.randn{2, 3}, t.randn{3}, t.uniform{2, 1},
+      torch = "torch.lerp(*torch.broadcast_tensors(a, b, c))" },
     { t.randn{2, 3}, t.randn{2, 3}, 1, torch = "torch.lerp(a, b, 1.)" },
   },
   addcmul = {
@@ -221,7 +232,8 @@ return {
 
   neg = smooth("-a", at(EXTREMES, "-a")),
   abs = { { t.randn{3, 5}, torch = "torch.abs(a)" }, { t.values(-2), torch = "torch.abs(a)" },
-    { t.values{}, torch = "torch.abs(a)" }, at({ -inf, -1000, -1, 0, 1e-6, 1, inf }, "torch.abs(a)"),
+    { t.values{}, torch = "torch.abs(a)" },
+      at({ -inf, -1000, -1, 0, 1e-6, 1, inf }, "torch.abs(a)"),
     at({ nan }, "torch.abs(a)", { wrt = {} }) }, -- PyTorch's gradient at NaN is 0, ours NaN
   sign = {
     { t.randn{3, 5}, torch = "torch.sign(a)" },
@@ -231,7 +243,8 @@ return {
   },
   exp = smooth("torch.exp(a)", at({ -inf, -1000, -100, -1e-6, 0, 30, inf, nan }, "torch.exp(a)"),
     at({ 88.5, 1000 }, "torch.exp(a)", { wrt = {} })), -- their squares are not float32 numbers
-  expm1 = smooth("torch.expm1(a)", at({ -inf, -1000, -1e-6, 0, 1e-6, 30, inf, nan }, "torch.expm1(a)")),
+  expm1 = smooth("torch.expm1(a)",
+    at({ -inf, -1000, -1e-6, 0, 1e-6, 30, inf, nan }, "torch.expm1(a)")),
   log = inside(0.05, 4, "torch.log(a)", at({ 0, -1, inf, nan, 1e-10, 1e30 }, "torch.log(a)")),
   log1p = inside(-0.9, 4, "torch.log1p(a)",
     at({ 0, -1, -2, inf, nan, 1e-7, -1e-7, 1e30 }, "torch.log1p(a)")),
@@ -249,7 +262,8 @@ return {
   atan = smooth("torch.atan(a)", at(EXTREMES, "torch.atan(a)")),
   erf = smooth("torch.erf(a)", at(EXTREMES, "torch.erf(a)")),
   tanh = smooth("torch.tanh(a)", at(EXTREMES, "torch.tanh(a)"), at(SAFE, "torch.tanh(a)")),
-  sigmoid = smooth("torch.sigmoid(a)", at(EXTREMES, "torch.sigmoid(a)"), at(SAFE, "torch.sigmoid(a)")),
+  sigmoid = smooth("torch.sigmoid(a)", at(EXTREMES, "torch.sigmoid(a)"),
+    at(SAFE, "torch.sigmoid(a)")),
   floor = steps("torch.floor(a)"), ceil = steps("torch.ceil(a)"), trunc = steps("torch.trunc(a)"),
   round = steps("torch.round(a)"),
 
@@ -264,7 +278,8 @@ return {
     at(EXTREMES, "F.leaky_relu(a)"),
   },
   relu6 = { { t.randn{3, 5, scale = 5, shift = 0.1}, torch = "F.relu6(a)" },
-    at({ -1000, -1, 0, 3, 6, 7, 1000, inf }, "F.relu6(a)"), at({ nan }, "F.relu6(a)", { wrt = {} }) },
+    at({ -1000, -1, 0, 3, 6, 7, 1000, inf }, "F.relu6(a)"), at({ nan }, "F.relu6(a)",
+      { wrt = {} }) },
   hardtanh = {
     { t.randn{3, 5}, torch = "F.hardtanh(a)" },
     { t.randn{3, 5}, -0.5, 0.75, torch = "F.hardtanh(a, -0.5, 0.75)" },
@@ -302,7 +317,8 @@ return {
     at({ -1000, 0, 1000, nan }, "F.softsign(a)") },
   logsigmoid = smooth("F.logsigmoid(a)", at(SAFE, "F.logsigmoid(a)"),
     at({ -inf, nan }, "F.logsigmoid(a)")),
-  softplus = smooth("F.softplus(a)", at(SAFE, "F.softplus(a)"), at({ -inf, inf, nan }, "F.softplus(a)"),
+  softplus = smooth("F.softplus(a)", at(SAFE, "F.softplus(a)"),
+    at({ -inf, inf, nan }, "F.softplus(a)"),
     { t.randn{3, 5}, { beta = 2, threshold = 1 }, torch = "F.softplus(a, beta=2, threshold=1)" }),
   silu = smooth("F.silu(a)", at(SAFE, "F.silu(a)")),
   mish = smooth("F.mish(a)", -- PyTorch's second order is NaN at 1000
@@ -310,8 +326,10 @@ return {
   elu = smooth("F.elu(a)", at(EXTREMES, "F.elu(a)"),
     { t.randn{3, 5}, 0.5, torch = "F.elu(a, 0.5)" }, { t.values{ 100, 200 }, torch = "F.elu(a)" }),
   celu = smooth("F.celu(a)", at(EXTREMES, "F.celu(a)"),
-    { t.randn{3, 5}, { alpha = 0.5 }, torch = "F.celu(a, 0.5)" }, { t.values{ 100, 200 }, torch = "F.celu(a)" }),
-  selu = smooth("F.selu(a)", at(EXTREMES, "F.selu(a)"), { t.values{ 100, 200 }, torch = "F.selu(a)" }),
+    { t.randn{3, 5}, { alpha = 0.5 }, torch = "F.celu(a, 0.5)" }, { t.values{ 100, 200 },
+      torch = "F.celu(a)" }),
+  selu = smooth("F.selu(a)", at(EXTREMES, "F.selu(a)"), { t.values{ 100, 200 },
+    torch = "F.selu(a)" }),
   gelu = smooth("F.gelu(a)", at(SAFE, "F.gelu(a)"),
     { t.randn{3, 5}, { approximate = "tanh" }, torch = "F.gelu(a, approximate='tanh')" },
     at(SAFE, "F.gelu(a, approximate='tanh')", { [2] = { approximate = "tanh" } })),
@@ -335,7 +353,9 @@ return {
   clone = { { t.randn{3, 5}, torch = "a.clone()" } },
   to = {
     { t.values{ -1.5, 0.7, 254.9, 300, nan, inf, -inf }, "uint8", torch = false, -- wraps there
-      expect = function(gan) return gan.tensor({ 0, 0, 254, 255, 0, 255, 0 }, { dtype = "uint8" }) end },
+      expect = function(gan)
+        return gan.tensor({ 0, 0, 254, 255, 0, 255, 0 }, { dtype = "uint8" })
+      end },
     { t.values{ -1.5, 0.7, 3e9, nan }, "int64", torch = false, -- undefined for NaN there
       expect = function(gan) return gan.tensor({ -1, 0, 3000000000, 0 }, { dtype = "int64" }) end },
     { t.values({ { 0, 1 }, { 200, 255 } }, "uint8"), "float32",
@@ -356,7 +376,8 @@ return {
     { t.randn{2, 3}, t.randn{3}, torch = "a - b" }, { t.randn{2, 3}, 2, torch = "a - 2" },
     { t.randn{2, 3}, t.randn{2, 1}, { alpha = 2 }, torch = "a - 2 * b" },
   },
-  mul_ = inplace{ { t.randn{2, 3}, t.randn{3}, torch = "a * b" }, { t.randn{2, 3}, 2, torch = "a * 2" } },
+  mul_ = inplace{ { t.randn{2, 3}, t.randn{3}, torch = "a * b" }, { t.randn{2, 3}, 2,
+    torch = "a * 2" } },
   div_ = inplace{ { t.randn{2, 3}, t.uniform{3, lo = 1, hi = 2}, torch = "a / b" },
     { t.randn{2, 3}, 2, torch = "a / 2" } },
   neg_ = inplace{ { t.randn{2, 3}, torch = "-a" } },
@@ -369,7 +390,8 @@ return {
     { t.randn{2, 3}, t.randn{3}, 0.25, torch = "a + 0.25 * (b - a)" },
     { t.randn{2, 3}, t.randn{2, 3}, t.uniform{3}, torch = "torch.lerp(a, b, c)" },
   },
-  addcmul_ = inplace{ { t.randn{2, 3}, t.randn{3}, t.randn{2, 1}, { value = 2 }, torch = "a + 2 * b * c" } },
+  addcmul_ = inplace{ { t.randn{2, 3}, t.randn{3}, t.randn{2, 1}, { value = 2 },
+    torch = "a + 2 * b * c" } },
   copy_ = inplace{
     { t.randn{2, 3}, t.randn{3}, torch = "b.expand(2, 3)" },
     { t.randn{2, 3}, t.bytes{2, 1}, torch = "b.expand(2, 3).to(a.dtype)" },
@@ -385,5 +407,6 @@ return {
         return gan.tensor({ 9007199254740992, 9007199254740992 }, { dtype = "int64" })
       end },
   },
-  zero_ = inplace{ { t.randn{2, 3}, torch = "torch.zeros_like(a)" }, { t.bytes{3}, torch = "torch.zeros_like(a)" } },
+  zero_ = inplace{ { t.randn{2, 3}, torch = "torch.zeros_like(a)" }, { t.bytes{3},
+    torch = "torch.zeros_like(a)" } },
 }

@@ -42,11 +42,11 @@ return {
     { t.randn{2, 8, 2, 3}, 2, torch = "F.pixel_shuffle(a, 2)" },
     { t.randn{1, 9, 1, 2}, { factor = 3 }, torch = "F.pixel_shuffle(a, 3)" },
     { t.randn{1, 3, 2, 2}, 1, torch = "F.pixel_shuffle(a, 1)" },
-    { t.randn{0, 4, 2, 2}, 2, torch = "F.pixel_shuffle(a, 2)" },
+    { t.randn{0, 4, 2, 2}, 2, torch = "torch.zeros(0, 1, 4, 4)" },
   },
   pixel_unshuffle = {
     { t.randn{2, 2, 4, 6}, 2, torch = "F.pixel_unshuffle(a, 2)" },
     { t.randn{1, 1, 3, 6}, { factor = 3 }, torch = "F.pixel_unshuffle(a, 3)" },
-    { t.randn{0, 1, 4, 4}, 2, torch = "F.pixel_unshuffle(a, 2)" },
+    { t.randn{0, 1, 4, 4}, 2, torch = "torch.zeros(0, 4, 2, 2)" },
   },
 }

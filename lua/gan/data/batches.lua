@@ -99,18 +99,15 @@ end
 
 --- Rows first..last of the epoch's order, of every tensor.
 local function make(self, first, last)
-  local batch = {}
-  local index = self.shuffle and self.order:slice{ dim = 1, start = first, stop = last }
-  for i, x in ipairs(self.tensors) do
-    local part
-    if index then
-      part = x:index_select(index, { dim = 1 })
-    else
-      part = x:slice{ dim = 1, start = first, stop = last }
+  return gan.scope(function() -- frees what is made on the way
+    local batch = {}
+    local index = self.shuffle and self.order:slice(1, first, last)
+    for i, x in ipairs(self.tensors) do
+      local part = index and x:index_select(index, { dim = 1 }) or x:slice(1, first, last)
+      batch[i] = convert(self, part)
     end
-    batch[i] = convert(self, part)
-  end
-  return table.unpack(batch)
+    return table.unpack(batch)
+  end)
 end
 
 local function start_epoch(self, number)
@@ -143,12 +140,11 @@ function Batches:next()
   if self.rows == 0 then
     error("data.batches: there are no rows", 2)
   end
-  return (function(...)
-    if ... == nil then
-      return self()
-    end
-    return ...
-  end)(self())
+  local batch = table.pack(self())
+  if batch[1] == nil then
+    return self()
+  end
+  return table.unpack(batch, 1, batch.n)
 end
 
 local function release(batch)

@@ -82,7 +82,7 @@ local function set_of_mnist_form(name, classes, advice)
 end
 
 --- data.fashion_mnist{split = "train", path = folder} -> {images=, labels=, classes=}: 60,000
--- (test: 10,000) pictures of clothing, uint8 (N, 1, 28, 28), ten classes. Nil and a message when absent.
+-- (test: 10,000) pictures of clothing, uint8 (N, 1, 28, 28), ten classes. Absent: nil, message.
 sets.fashion_mnist = set_of_mnist_form("fashion-mnist", { "T-shirt", "trouser", "pullover",
   "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot" },
   "install the Debian package dataset-fashion-mnist, or run scripts/fetch-data fashion-mnist")

@@ -24,22 +24,28 @@ local function copy_all(from, to)
   end)
 end
 
---- optim.EMA{model, decay=0.999}.
+--- optim.EMA{model, decay=0.999, warmup=false}. With warmup, the decay of step t is at most
+-- (1 + t) / (10 + t), so that the weights of the beginning are soon forgotten.
 local function new(given)
-  local o = options.check("optim.EMA", given, "model:any ; decay:number=0.999")
+  local o = options.check("optim.EMA", given, "model:any ; decay:number=0.999 warmup:bool=false")
   if type(o.model) ~= "table" or not o.model.parameters then
     error("optim.EMA: takes a model first, as in optim.EMA{G, decay=0.999}", 2)
   elseif not (o.decay >= 0 and o.decay <= 1) then
     error(("optim.EMA: decay must be from 0 to 1, not %g"):format(o.decay), 2)
   end
   local params = o.model:parameters()
-  return setmetatable({ model = o.model, decay = o.decay, params = params,
+  return setmetatable({ decay = o.decay, warmup = o.warmup, steps = 0, params = params,
     shadow = copies(params) }, EMA)
 end
 
 --- After each optimiser step: shadow = decay shadow + (1 - decay) parameters.
 function EMA:update()
-  gan.ema_(self.shadow, self.params, { decay = self.decay })
+  self.steps = self.steps + 1
+  local decay = self.decay
+  if self.warmup then
+    decay = math.min(decay, (1 + self.steps) / (10 + self.steps))
+  end
+  gan.ema_(self.shadow, self.params, { decay = decay })
 end
 
 --- Calls f(...) while the model has the averaged parameters, and returns its results. The

@@ -67,7 +67,7 @@ local function add_parameters(self, list, given)
 end
 
 local function add_group(self, defaults, params, own)
-  local group = { params = params, steps = {}, state = {} }
+  local group = { params = params, steps = {}, state = {}, grads = {} }
   for name, v in pairs(defaults) do
     group[name] = v
   end
@@ -182,21 +182,22 @@ local function state_of(group, i, names)
   return state
 end
 
+local function complete_lists(group, names)
+  local lists = { params = group.params, grads = group.grads }
+  for _, name in ipairs(names) do
+    lists[name] = {}
+    for i in ipairs(group.params) do
+      lists[name][i] = state_of(group, i, names)[name]
+    end
+  end
+  return lists
+end
+
 --- The lists of a group whose parameters have all seen the same number of steps and all have a
 -- gradient, which is the rule; nil otherwise. They are kept from step to step.
 local function together(group, names)
-  local params, steps, lists = group.params, group.steps, group.lists
-  if not lists then
-    lists = { params = params, grads = {} }
-    for _, name in ipairs(names) do
-      lists[name] = {}
-      for i in ipairs(params) do
-        lists[name][i] = state_of(group, i, names)[name]
-      end
-    end
-    group.lists = lists
-  end
-  local grads, first = lists.grads, steps[1]
+  local params, steps, grads = group.params, group.steps, group.grads
+  local first = steps[1]
   for i = 1, #params do
     local g = steps[i] == first and params[i]:grad()
     if not g then
@@ -204,7 +205,8 @@ local function together(group, names)
     end
     grads[i] = g
   end
-  return lists
+  group.lists = group.lists or complete_lists(group, names)
+  return group.lists
 end
 
 --- Lists of the parameters that have a gradient, by the number of steps they have seen.
@@ -279,7 +281,7 @@ end
 
 -- ---- saving ---------------------------------------------------------------------------------
 
-local private = { params = true, steps = true, state = true, lists = true }
+local private = { params = true, steps = true, state = true, lists = true, grads = true }
 
 local function copy_options(group)
   local o = {}
