@@ -137,7 +137,9 @@ static void *thread_body (void *ud) {
               run(L, "local gan = require 'gan.core'\n"
                      "local a = gan.ones(64, 64)\n"
                      "for i = 1, 20 do a = a:matmul(gan.ones(64, 64)) / 64 end\n"
-                     "assert(a:sum():item() == 64 * 64)", why, 300);
+                     "assert(a:sum():item() == 64 * 64)\n"
+                     "local b = gan.ones(400, 400)\n" /* large enough for the thread team */
+                     "assert((b + b):relu():sum():item() == 320000)", why, 300);
     if (L) lua_close(L);
     if (!ok) return ud;
   }

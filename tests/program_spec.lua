@@ -156,12 +156,12 @@ describe("gan-lua", function()
   end)
 
   it("raises in the chunk that Ctrl-C interrupts", function()
-    local _, err, code = run("-e 'while true do end'", "", "timeout --preserve-status -s INT 1 ")
+    local _, err, code = run("-e 'while true do end'", "", "timeout --foreground --preserve-status -s INT 1 ")
     assert.are.equal(1, code)
     assert.is_truthy(err:find("interrupted!", 1, true), err)
     local out
     out, err, code = run("-e 'print(pcall(function() while true do end end))'", "",
-      "timeout --preserve-status -s INT 1 ")
+      "timeout --foreground --preserve-status -s INT 1 ")
     assert.are.same({ "", 0 }, { err, code })
     assert.is_truthy(out:find "^false\t.*interrupted!")
   end)

@@ -207,10 +207,10 @@ void gan_lua_open_arithmetic (lua_State *L) {
 
 /* ---- the table of functions --------------------------------------------------------------- */
 
-/* Names that are words of Lua's own, and the op that they stand for. */
+/* Other names that users come with (`repeat` is a word of Lua's own), and the op that is meant. */
 static const struct {
   const char *name, *op;
-} aliases[] = { { "repeat", "tile" } };
+} aliases[] = { { "repeat", "tile" }, { "top_k", "topk" } };
 
 static bool is_method (const gan_op *op) {
   const gan_sig *s = op->parsed;

@@ -308,7 +308,7 @@ static void nadam_step (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   double next = o.beta1 * (1 - 0.5 * pow(0.96, (t + 1) * decay));
   double product = a[11].num * mu;
   k[GAN_ADAM_GRAD] = o.lr * (1 - mu) / (1 - product);
-  k[GAN_ADAM_STEP] = o.lr * next / (1 - product * next);
+  k[GAN_ADAM_STEP] = o.lr * next / (1 - product * mu * next); /* mu twice, as in PyTorch 1.13 */
   lists l = { &a[0], &a[1], { &a[2], &a[3] } };
   update(c, a, &l, GAN_KERNEL(gan_optim)->nadam, k);
 }
@@ -323,9 +323,9 @@ static gan_op nadam_step_op = {
          "mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2); mu_product is the product of the mu of "
          "all\n"
          "steps before this one (1 at step 1), which the caller keeps; m, v as in adam_step_;\n"
-         "p -= lr ((1 - mu_t) g / (1 - P) + mu_t+1 m / (1 - P mu_t+1)) / (sqrt(v / (1 - beta2^t)) "
+         "p -= lr ((1 - mu_t) g / (1 - P) + mu_t+1 m / (1 - P mu_t mu_t+1)) / (sqrt(v / (1 - beta2^t)) "
          "+ eps)\n"
-         "with P = mu_product mu_t. Dozat 2016. (PyTorch 1.13 has mu_t twice in the last product.)",
+         "with P = mu_product mu_t. Dozat 2016, as PyTorch 1.13 computes it: the paper has 1 - P mu_t+1.",
   .example = "gan.nadam_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, "
              "{step=1})",
   .flags = GAN_UPDATE,

@@ -129,7 +129,7 @@ local function nadam(w, g, m, v, o)
   local now, next_mu = mu(o.step), mu(o.step + 1)
   local product, root = o.mu_product * now, sqrt(v1 / bc2) + 1e-8
   return w - o.lr * (1 - now) / (1 - product) * d / root
-    - o.lr * next_mu / (1 - product * next_mu) * m1 / root, m1, v1
+    - o.lr * next_mu / (1 - product * now * next_mu) * m1 / root, m1, v1
 end
 
 local function radam(w, g, m, v, o)
