@@ -49,7 +49,7 @@ CC_ALL = -std=gnu11 -fPIC -fvisibility=hidden -pthread -Iruntime -MMD -MP \
   $(CWARN) $(DEFS) $(SANITIZE)
 KERNEL_FLAGS = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 
-MACHINE = $(call lazy,MACHINE,$(shell $(CC) -dumpmachine))
+MACHINE = $(call lazy,MACHINE,$(shell $(CC) -dumpmachine 2>/dev/null))
 ISAS = $(call lazy,ISAS,base $(if $(filter x86_64-%,$(MACHINE)),avx2 avx512))
 ISA_FLAGS_base =
 ISA_FLAGS_avx2 = -mavx2 -mfma
@@ -85,13 +85,15 @@ $(BUILD)/packages: scripts/setup
 
 $(BUILD)/obj/%.o: runtime/%.c | $(BUILD)/packages
 	@mkdir -p $(@D)
-	$(call say,CC ,$@)$(CC) $(CC_ALL) $(CFLAGS) $(LUA_CFLAGS) $(BLAS_CFLAGS) $(STB_CFLAGS) $(CPPFLAGS) \
+	$(call say,CC ,$@)\
+	  $(CC) $(CC_ALL) $(CFLAGS) $(LUA_CFLAGS) $(BLAS_CFLAGS) $(STB_CFLAGS) $(CPPFLAGS) \
 	  -c $< -o $@
 
 define KERNEL_RULE
 $$(BUILD)/obj/kernels/%.$(1).o: runtime/kernels/%.c | $$(BUILD)/packages
 	@mkdir -p $$(@D)
-	$$(call say,CC ,$$@)$$(CC) $$(CC_ALL) $$(CFLAGS) $$(KERNEL_FLAGS) $$(ISA_FLAGS_$(1)) -DGAN_ISA=$(1) $$(CPPFLAGS) \
+	$$(call say,CC ,$$@)\
+	  $$(CC) $$(CC_ALL) $$(CFLAGS) $$(KERNEL_FLAGS) $$(ISA_FLAGS_$(1)) -DGAN_ISA=$(1) $$(CPPFLAGS) \
 	  -c $$< -o $$@
 endef
 $(foreach isa,base avx2 avx512,$(eval $(call KERNEL_RULE,$(isa))))
@@ -99,27 +101,33 @@ $(foreach isa,base avx2 avx512,$(eval $(call KERNEL_RULE,$(isa))))
 # the Lua sources of the library, inside the program and the module
 $(BUILD)/obj/embed.S: scripts/embed $(LUA_FILES) $(LUA_DIRS)
 	@mkdir -p $(@D)
-	$(call say,LUA,$@)scripts/embed $(LUA_FILES) > $@
+	$(call say,LUA,$@)\
+	  scripts/embed $(LUA_FILES) > $@
 
 $(BUILD)/obj/embed.o: $(BUILD)/obj/embed.S $(LUA_FILES) | $(BUILD)/packages
-	$(call say,AS ,$@)$(CC) -c $< -o $@
+	$(call say,AS ,$@)\
+	  $(CC) -c $< -o $@
 
 $(BUILD)/libgan.a: $(ALL_O)
 	@rm -f $@
-	$(call say,AR ,$@)$(AR) rcs $@ $^
+	$(call say,AR ,$@)\
+	  $(AR) rcs $@ $^
 
 # nodelete: the thread team outlives the Lua state that loaded the module
 $(BUILD)/gan.so: $(ALL_O)
-	$(call say,LD ,$@)$(CC) -shared -pthread $(SANITIZE) -Wl,-z,nodelete -Wl,--exclude-libs,ALL -Wl,--as-needed \
+	$(call say,LD ,$@)\
+	  $(CC) -shared -pthread $(SANITIZE) -Wl,-z,nodelete -Wl,--exclude-libs,ALL -Wl,--as-needed \
 	  $(LDFLAGS) -o $@ $^ $(BLAS_LIBS) -lm
 
 # rdynamic: C modules that scripts load may use gan.h
 $(BUILD)/gan-lua: $(BUILD)/obj/main.o $(BUILD)/libgan.a
-	$(call say,LD ,$@)$(CC) -pthread $(SANITIZE) -rdynamic $(LDFLAGS) -o $@ $^ $(LUA_LIBS) $(BLAS_LIBS) -lm -ldl
+	$(call say,LD ,$@)\
+	  $(CC) -pthread $(SANITIZE) -rdynamic $(LDFLAGS) -o $@ $^ $(LUA_LIBS) $(BLAS_LIBS) -lm -ldl
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libgan.a | $(BUILD)/packages
 	@mkdir -p $(@D)
-	$(call say,CC ,$@)$(CC) $(CC_ALL) $(CFLAGS) $(LUA_CFLAGS) $(CPPFLAGS) -o $@ $< $(BUILD)/libgan.a $(LDFLAGS) \
+	$(call say,CC ,$@)\
+	  $(CC) $(CC_ALL) $(CFLAGS) $(LUA_CFLAGS) $(CPPFLAGS) -o $@ $< $(BUILD)/libgan.a $(LDFLAGS) \
 	  $(LUA_LIBS) $(BLAS_LIBS) -lm -ldl
 
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
@@ -132,22 +140,26 @@ double:
 
 ASAN = -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 asan:
-	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' CFLAGS='-O1 -g' program hosts
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' CFLAGS='-O1 -g' all hosts
 
 tsan:
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=-fsanitize=thread CFLAGS='-O1 -g' \
-	  program hosts
+	  all hosts
+
+# run and test build on all processors, unless -j was given
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null))
 
 # ---- use -------------------------------------------------------------------------------------
 
 run:
 	@scripts/setup
-	@+$(MAKE) --no-print-directory all
+	@+$(MAKE) --no-print-directory $(JOBS) all
 	@$(BUILD)/gan-lua examples/gan.lua $(ARGS)
 
 test:
 	@scripts/setup --test
-	@+$(MAKE) --no-print-directory all hosts double asan
+	@+$(MAKE) --no-print-directory $(JOBS) all hosts
+	@+$(MAKE) --no-print-directory $(JOBS) double asan
 	@scripts/test $(BUILD)
 
 check:

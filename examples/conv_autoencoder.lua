@@ -10,7 +10,7 @@ local nn, optim, loss = gan.nn, gan.optim, gan.loss
 
 local opt = gan.opts{
   "Trains a convolutional auto-encoder with unpooling on Fashion-MNIST.",
-  {"epochs", 3, "passes over the training images"},
+  {"epochs", 5, "passes over the training images"},
   {"batch_size", 64, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"seed", 1, "start of the random numbers"},

@@ -457,6 +457,8 @@ describe("gan.Function", function()
       { forward = print })
     fails("Function: unknown option 'backwards', did you mean 'backward'", gan.Function,
       { forward = print, backwards = print })
+    fails("Function: option 'name' must be a string, got 3", gan.Function,
+      { forward = print, backward = print, name = 3 })
     local kept
     local f = gan.Function{
       name = "f",

@@ -45,6 +45,8 @@ describe("arguments", function()
     assert.same({ 1, 3 }, x:sum(1, { keepdim = true }):shape())
     assert.same({ 1, 1 }, x:sum({ keepdim = true }):shape())
     assert.equal(21, x:sum{}:item())
+    assert.same({ 5, 7, 9 }, x:sum{ dim = 1 }:totable())
+    fails("'dim' is given twice", x.sum, x, 1, { dim = 1 })
     assert.same({ 2, 3.0 }, gan.zeros(2.0, 3):shape())
   end)
 
@@ -217,6 +219,13 @@ describe("names", function()
     assert.equal(3, gan.ones(1):thrice():item())
     gan.methods.thrice = nil
     assert.is_nil(gan.ones(1).thrice)
+  end)
+
+  it("of the metatable are shown, the metatable is not", function()
+    local meta = getmetatable(gan.ones(1))
+    assert.same({ __name = "gan.tensor" }, meta)
+    meta.__gc = nil
+    assert.is_function(debug.getmetatable(gan.ones(1)).__gc)
   end)
 
   it("are the module's alone", function()

@@ -51,8 +51,8 @@ local cases = {
     "sum: dimension 1 is listed twice" },
   { "x:sum(1.5)",
     "sum: argument 2 'dims': element 1 must be an integer, got 1.5" },
-  { "x:sum{dim=1}",
-    "sum: unknown option 'dim', did you mean 'dims'?" },
+  { "x:sum{dimss=1}",
+    "sum: unknown option 'dimss', did you mean 'dims'?" },
   { "x:sum{'a'}",
     "sum: argument 2 'dims': element 1 must be an integer, got string 'a'" },
   { "x:mean(-3)",
@@ -99,7 +99,7 @@ local cases = {
   { "gan.cross_entropy(x, gan.tensor({1,4},{dtype='int64'}))",
     "cross_entropy: label 4 at position 2 is not one of the classes 1..3" },
   { "gan.cross_entropy(x, ones(2))",
-    "cross_entropy: argument 't' must be a int64 tensor, got float32 (convert it with " ..
+    "cross_entropy: argument 't' must be an int64 tensor, got float32 (convert it with " ..
     'x:to("int64"))' },
   { "gan.cross_entropy(x, gan.tensor({0,1},{dtype='int64'}))",
     "cross_entropy: label 0 at position 1 is not one of the classes 1..3" },
@@ -136,7 +136,7 @@ local cases = {
     "relu: argument 'x' must be a float32 tensor, got int64 (convert it with " ..
     'x:to("float32"))' },
   { "x:gather(x, 1)",
-    "gather: argument 'idx' must be a int64 tensor, got float32 (convert it with " ..
+    "gather: argument 'idx' must be an int64 tensor, got float32 (convert it with " ..
     'x:to("int64"))' },
   { "x:index_select(gan.tensor({5},{dtype='int64'}), 1)",
     "index_select: idx holds 5 at position 1, outside 1 .. 2" },

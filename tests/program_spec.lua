@@ -156,12 +156,12 @@ describe("gan-lua", function()
   end)
 
   it("raises in the chunk that Ctrl-C interrupts", function()
-    local _, err, code = run("-e 'while true do end'", "", "timeout --foreground --preserve-status -s INT 1 ")
+    local interrupt = "timeout --foreground --preserve-status -s INT 1 "
+    local _, err, code = run("-e 'while true do end'", "", interrupt)
     assert.are.equal(1, code)
     assert.is_truthy(err:find("interrupted!", 1, true), err)
     local out
-    out, err, code = run("-e 'print(pcall(function() while true do end end))'", "",
-      "timeout --foreground --preserve-status -s INT 1 ")
+    out, err, code = run("-e 'print(pcall(function() while true do end end))'", "", interrupt)
     assert.are.same({ "", 0 }, { err, code })
     assert.is_truthy(out:find "^false\t.*interrupted!")
   end)
@@ -254,8 +254,8 @@ end)
 describe("the module", function()
   it("loads into stock Lua from LUA_CPATH alone, and makes no globals", function()
     local module = io.open(build .. "/gan.so")
-    if not module or not exists "lua5.4" then
-      return pending "no gan.so, or no lua5.4"
+    if not module or build:find "san$" or not exists "lua5.4" then
+      return pending "no gan.so that stock Lua can load, or no lua5.4"
     end
     module:close()
     write("s.lua", [[

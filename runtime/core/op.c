@@ -84,8 +84,8 @@ static bool is_tensor_kind (gan_kind k) {
 static bool check_type (gan_ctx *c, const gan_param *p, const gan_tensor *t) {
   gan_dtype want = p->kind == GAN_K_LABELS ? GAN_INT64 : GAN_REAL;
   if (p->kind == GAN_K_ANY || p->kind == GAN_K_ANYOPERAND || t->dtype == want) return true;
-  gan_fail(c, GAN_EARG, "argument '%s' must be a %s tensor, got %s (convert it with x:to(\"%s\"))",
-           p->name, gan_dtype_name(want), gan_dtype_name(t->dtype), gan_dtype_name(want));
+  gan_fail(c, GAN_EARG, "argument '%s' must be %s %s tensor, got %s (convert it with x:to(\"%s\"))",
+           p->name, want == GAN_INT64 ? "an" : "a", gan_dtype_name(want), gan_dtype_name(t->dtype), gan_dtype_name(want));
   return false;
 }
 

@@ -105,7 +105,7 @@ static size_t put_utf8 (char *out, int code) {
   return n;
 }
 
-/* The character of "\u" and four digits (or of a pair of surrogates) after the backslash; -1: bad. */
+/* The character of "\u" and four digits, or of a pair of surrogates; -1: malformed. */
 static int unicode (reader *r) {
   int code = hex4(r->s + r->at + 1, r->n - r->at - 1);
   if (code < 0 || (code >= 0xDC00 && code <= 0xDFFF)) return -1;

@@ -70,6 +70,10 @@ void gan_lua_register(lua_State *L, const luaL_Reg *list, bool replace);
 /* Pushes a closure with the standard upvalues and the value on top (popped) as third. */
 void gan_lua_push_closure(lua_State *L, lua_CFunction f);
 
+/* Names the metatable on top, and hides it from getmetatable, which gives { __name = name }: a
+   script that took __gc away would leave handles in lists that are walked later. */
+void gan_lua_seal(lua_State *L, const char *name);
+
 /* Raises a message (in the manner of luaL_error) behind "name: ", with the caller's position. The
    result type allows `return gan_lua_error(...)`. */
 int gan_lua_error(lua_State *L, const char *name, const char *fmt, ...)

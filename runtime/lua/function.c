@@ -561,6 +561,10 @@ static void check_fields (lua_State *L) {
                     gan_lua_describe(L, gan_lua_find(L), -1, got, sizeof got));
     lua_pop(L, 1);
   }
+  if (lua_getfield(L, 1, "name") != LUA_TNIL && lua_type(L, -1) != LUA_TSTRING)
+    gan_lua_error(L, "Function", "option 'name' must be a string, got %s",
+                  gan_lua_describe(L, gan_lua_find(L), -1, got, sizeof got));
+  lua_pop(L, 1);
 }
 
 /* gan.Function{forward=, backward=, name=} -> a function. Upvalue 3 is a table: the metatables of
@@ -598,8 +602,7 @@ static void add_event (lua_State *L, const char *name, lua_CFunction f) {
 void gan_lua_open_function (lua_State *L, int guard_meta) {
   lua_createtable(L, 2, 0);
   lua_newtable(L);
-  lua_pushliteral(L, "gan.Function.ctx");
-  lua_setfield(L, -2, "__name");
+  gan_lua_seal(L, "gan.Function.ctx");
   add_event(L, "__gc", record_gc);
   add_event(L, "__index", record_index);
   add_event(L, "__newindex", record_newindex);

@@ -306,8 +306,9 @@ static int keep (lua_State *L) {
 /* x:release(): frees the handle's share at once. */
 static int release (lua_State *L) {
   gan_lua *B = gan_lua_enter(L);
-  gan_lua_check_tensor(L, B, 1, "release", "x");
-  gan_lua_drop(gan_lua_handle(L, B, 1), GAN_RELEASED);
+  gan_handle *h = gan_lua_handle(L, B, 1);
+  if (!h) gan_lua_check_tensor(L, B, 1, "release", "x");
+  else if (h->t) gan_lua_drop(h, GAN_RELEASED); /* its scope may have been faster */
   return 0;
 }
 
@@ -384,8 +385,7 @@ void gan_lua_open_memory (lua_State *L) {
   lua_newtable(L);
   add(L, index, "close", scope_close, meta);
   lua_setfield(L, meta, "__index");
-  lua_pushliteral(L, "gan.scope");
-  lua_setfield(L, meta, "__name");
+  gan_lua_seal(L, "gan.scope");
   add(L, meta, "__close", scope_close, meta);
   add(L, meta, "__gc", scope_gc, meta);
   add(L, module, "scope", new_scope, meta);

@@ -102,6 +102,15 @@ void gan_lua_register (lua_State *L, const luaL_Reg *list, bool replace) {
   }
 }
 
+void gan_lua_seal (lua_State *L, const char *name) {
+  lua_createtable(L, 0, 1);
+  lua_pushstring(L, name);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -4, "__name");
+  lua_setfield(L, -2, "__name");
+  lua_setfield(L, -2, "__metatable");
+}
+
 /* ---- functions about the process and the context ------------------------------------------ */
 
 static int is_tensor (lua_State *L) {

@@ -343,8 +343,7 @@ void gan_lua_open_tensor (lua_State *L) {
   gan_lua_push_closure(L, index_);
   lua_setfield(L, -3, "__index");
   lua_pushvalue(L, -2);
-  lua_pushliteral(L, "gan.tensor");
-  lua_setfield(L, -2, "__name");
+  gan_lua_seal(L, "gan.tensor");
   gan_lua_register(L, events, true);
   lua_pop(L, 1);
 }
