@@ -90,19 +90,21 @@ GAN_API void gan_frame_close(gan_ctx *c);
 /* [temp] uninitialised, row-major; sizes >= 0, their product is checked for overflow */
 GAN_API gan_tensor *gan_new(gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shape);
 
-/* [temp] a row-major tensor over the host's memory, no copy; `drop(owner)` when the last use ends */
-GAN_API gan_tensor *gan_wrap(gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shape, void *data,
-                             void (*drop)(void *owner), void *owner);
+/* [temp] a row-major tensor over the host's memory, no copy; drop(owner) when the last use ends */
+GAN_API gan_tensor *gan_wrap(gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shape,
+                             void *data, void (*drop)(void *owner), void *owner);
 
-GAN_API gan_tensor *gan_retain(gan_tensor *t); /* [new] the same tensor, one more owner; NULL passes */
-GAN_API void gan_release(gan_tensor *t);       /* NULL passes */
+/* [new] the same tensor with one more owner. Both let NULL pass. */
+GAN_API gan_tensor *gan_retain(gan_tensor *t);
+GAN_API void gan_release(gan_tensor *t);
 
 GAN_API gan_dtype gan_type(const gan_tensor *t);
 GAN_API int gan_ndim(const gan_tensor *t);
 GAN_API int64_t gan_size(const gan_tensor *t, int dim); /* dim is not checked */
 GAN_API int64_t gan_numel(const gan_tensor *t);
 GAN_API bool gan_is_contiguous(const gan_tensor *t); /* row-major without gaps */
-GAN_API void *gan_data(const gan_tensor *t);         /* [borrowed] first element; read row-major only
-                                                        when gan_is_contiguous */
+
+/* [borrowed] the first element; the others follow in row-major order when gan_is_contiguous */
+GAN_API void *gan_data(const gan_tensor *t);
 
 #endif

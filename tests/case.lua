@@ -28,7 +28,9 @@ function case.labels(t) return spec("labels", t) end
 --- uint8 values
 function case.bytes(t) return spec("bytes", t) end
 --- A given number or nested table, in the compute type or in `dtype`
-function case.values(v, dtype) return setmetatable({ kind = "values", value = v, dtype = dtype }, Spec) end
+function case.values(v, dtype)
+  return setmetatable({ kind = "values", value = v, dtype = dtype }, Spec)
+end
 --- A list of tensors as one argument
 function case.list(t) return setmetatable({ kind = "list", items = t }, Spec) end
 
@@ -145,7 +147,7 @@ case.families = {
   "softmax", "loss", "random", "rnn", "optim",
 }
 
---- All cases of a family in a fixed order: {op=, name="op#k", case=} each; {} when there is no file.
+--- All cases of a family in a fixed order: {op=, name="op#k", case=} each; {} without a file.
 function case.load(family)
   local path = "tests/ops/" .. family .. ".lua"
   local f = io.open(path)

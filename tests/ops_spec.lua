@@ -92,7 +92,9 @@ describe("every op", function()
     local missing = {}
     for _, r in ipairs(gan.ops()) do
       if not r.doc or #r.doc < 10 then missing[#missing + 1] = r.name .. ": no doc" end
-      if not entries[r.name] then missing[#missing + 1] = r.name .. ": no cases in tests/ops/" .. r.family .. ".lua" end
+      if not entries[r.name] then
+        missing[#missing + 1] = ("%s: no cases in tests/ops/%s.lua"):format(r.name, r.family)
+      end
       if not r.example then missing[#missing + 1] = r.name .. ": no example"
       else
         local f, err = load("local gan = ... " .. r.example, "=" .. r.name)

@@ -105,7 +105,7 @@ local keywords = { "and", "break", "do", "else", "elseif", "end", "false", "for"
 --- The words that `word` (names joined by dots and one colon) may become.
 function repl.complete(word)
   local path, separator, prefix = word:match("^(.-)([.:]?)([%a_]?[%w_]*)$")
-  local t, names = _G, nil
+  local t, names = _G
   if separator == "" then
     names = names_of(_G)
     for _, keyword in ipairs(keywords) do

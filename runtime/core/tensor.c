@@ -323,7 +323,8 @@ static void copy_row (const copy_job *j, char *d, const char *s, int64_t n, int6
       ((uint8_t *)d)[i * ds] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
     }
   else if (j->st == GAN_REAL)
-    for (int64_t i = 0; i < n; i++) ((int64_t *)d)[i * ds] = to_int64(((const gan_real *)s)[i * ss]);
+    for (int64_t i = 0; i < n; i++)
+      ((int64_t *)d)[i * ds] = to_int64(((const gan_real *)s)[i * ss]);
   else
     for (int64_t i = 0; i < n; i++) ((int64_t *)d)[i * ds] = ((const uint8_t *)s)[i * ss];
 }

@@ -323,9 +323,9 @@ static gan_op nadam_step_op = {
          "mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2); mu_product is the product of the mu of "
          "all\n"
          "steps before this one (1 at step 1), which the caller keeps; m, v as in adam_step_;\n"
-         "p -= lr ((1 - mu_t) g / (1 - P) + mu_t+1 m / (1 - P mu_t mu_t+1)) / (sqrt(v / (1 - beta2^t)) "
-         "+ eps)\n"
-         "with P = mu_product mu_t. Dozat 2016, as PyTorch 1.13 computes it: the paper has 1 - P mu_t+1.",
+         "p -= lr ((1 - mu_t) g / (1 - P) + mu_t+1 m / (1 - P mu_t mu_t+1)) /\n"
+         "(sqrt(v / (1 - beta2^t)) + eps) with P = mu_product mu_t. Dozat 2016, as PyTorch 1.13\n"
+         "computes it: the paper has 1 - P mu_t+1.",
   .example = "gan.nadam_step_({gan.ones(2)}, {gan.ones(2)}, {gan.zeros(2)}, {gan.zeros(2)}, "
              "{step=1})",
   .flags = GAN_UPDATE,

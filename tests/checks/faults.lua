@@ -8,7 +8,8 @@ local function refuses(op, what, f, ...)
   local ok, err = pcall(f, ...)
   assert(not ok, ("%s: %s was accepted"):format(op, what))
   err = tostring(err)
-  assert(err:find(op, 1, true), ("%s: %s: the message does not name the op: %s"):format(op, what, err))
+  assert(err:find(op, 1, true),
+         ("%s: %s: the message does not name the op: %s"):format(op, what, err))
 end
 
 --- Wrong arity, type, option, from the signature alone.
@@ -103,7 +104,7 @@ function faults.out_of_memory(e, record)
   error(e.name .. ": did not succeed after 2000 allocations")
 end
 
---- Changing an input in place after the call either does not matter for the gradient or is an error.
+--- Changing an input in place after the call does not matter for the gradient, or is an error.
 function faults.changed_in_place(e)
   local wrt = common.wrt(e)
   local function gradients(spoil)

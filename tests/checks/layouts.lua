@@ -3,6 +3,7 @@ local common = require "tests.checks.common"
 local gan = require "gan"
 
 local layouts = {}
+local TOL = common.double and 1e-10 or 1e-5
 
 -- Other layouts of the same values: reversed dimension order in memory, and every second element
 -- of a larger block with an offset.
@@ -28,7 +29,7 @@ end
 local function same(e, what, a, b)
   for k = 1, a.n do
     if gan.is_tensor(a[k]) then
-      local why = common.differs(b[k], common.flat(a[k]), a[k]:shape(), common.double and 1e-10 or 1e-5)
+      local why = common.differs(b[k], common.flat(a[k]), a[k]:shape(), TOL)
       assert(not why, ("%s: %s, output %d: %s"):format(e.name, what, k, why))
     end
   end
@@ -36,8 +37,11 @@ end
 
 function layouts.strided(e)
   local base = common.call(e, common.make)
-  same(e, "with permuted memory", base, common.call(e, function(entry) return permuted(common.make(entry)) end))
-  same(e, "with strided views", base, common.call(e, function(entry) return spread(common.make(entry)) end))
+  for what, change in pairs{ ["permuted memory"] = permuted, ["strided views"] = spread } do
+    same(e, "with " .. what, base, common.call(e, function(entry)
+      return change(common.make(entry))
+    end))
+  end
 end
 
 -- Gradients through permuted inputs, laid out as the values of plain ones.
@@ -85,7 +89,7 @@ function layouts.subsets(e)
   for _, w in ipairs(wrt) do
     local one = gradient_of{ [w] = true }
     if full[w] and one[w] then
-      local why = common.differs(one[w], common.flat(full[w]), full[w]:shape(), common.double and 1e-10 or 1e-5)
+      local why = common.differs(one[w], common.flat(full[w]), full[w]:shape(), TOL)
       assert(not why, ("%s: gradient of tensor %d alone: %s"):format(e.name, w, why))
     else
       assert(not full[w] or common.flat(full[w])[1] == nil or full[w]:abs():sum():item() == 0,

@@ -34,6 +34,26 @@ local function tracked(e, made, wrt)
   end, made)
 end
 
+-- Gradients (nil: zeros) against golden ones.
+local function compare(e, what, got, want, xs, tol)
+  for i, w in ipairs(want) do
+    local why = common.differs(got[i] or gan.zeros_like(xs[i]), w[3], w[2], tol)
+    assert(not why, ("%s: %s for tensor %d: %s"):format(e.name, what, common.wrt(e)[i], why))
+  end
+end
+
+-- The sum of the squares of those gradients that have a graph; nil when none has.
+local function squares(g)
+  local total
+  for i = 1, g.n do
+    if g[i] and g[i]:requires_grad() then
+      local term = (g[i] * g[i]):sum()
+      total = total and total + term or term
+    end
+  end
+  return total
+end
+
 --- First gradients, and the gradients of the sum of their squares.
 function values.gradient(e, golden)
   if not golden or not golden.g then return end
@@ -42,25 +62,14 @@ function values.gradient(e, golden)
   if not total then return end
   local xs = {}
   for i, w in ipairs(wrt) do xs[i] = made[w] end
-  local g = table.pack(gan.grad(total, xs, { create_graph = golden.h ~= nil, allow_unused = true }))
+  local options = { create_graph = golden.h ~= nil, allow_unused = true }
+  local g = table.pack(gan.grad(total, xs, options))
   local tol = (e.case.tol or (common.double and 1e-8 or 1e-5)) * (common.double and 1 or 4)
-  local penalty
-  for i, want in ipairs(golden.g) do
-    local got = g[i] or gan.zeros_like(xs[i])
-    local why = common.differs(got, want[3], want[2], tol)
-    assert(not why, ("%s: gradient for tensor %d: %s"):format(e.name, wrt[i], why))
-    if g[i] and g[i]:requires_grad() then
-      local term = (got * got):sum()
-      penalty = penalty and penalty + term or term
-    end
-  end
+  compare(e, "gradient", g, golden.g, xs, tol)
   if not golden.h then return end
+  local penalty = squares(g)
   local h = penalty and table.pack(gan.grad(penalty, xs, { allow_unused = true })) or {}
-  for i, want in ipairs(golden.h) do
-    local got = h[i] or gan.zeros_like(xs[i])
-    local why = common.differs(got, want[3], want[2], tol * (common.double and 1 or 10))
-    assert(not why, ("%s: penalty gradient for tensor %d: %s"):format(e.name, wrt[i], why))
-  end
+  compare(e, "penalty gradient", h, golden.h, xs, tol * (common.double and 1 or 10))
 end
 
 --- The fused gradient of every op equals the composed one.
@@ -72,7 +81,9 @@ function values.fused(e)
     if not total then return end
     for i, w in ipairs(wrt) do xs[i] = made[w] end
     gan.debug.force_composed(pass == 2)
-    local ok, g = pcall(function() return table.pack(gan.grad(total, xs, { allow_unused = true })) end)
+    local ok, g = pcall(function()
+      return table.pack(gan.grad(total, xs, { allow_unused = true }))
+    end)
     gan.debug.force_composed(false)
     assert(ok, g)
     grads[pass] = g
