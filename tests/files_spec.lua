@@ -156,8 +156,20 @@ describe("files.write_png and read_image", function()
     for n = 0, #bytes - 13, 7 do
       assert.is_nil((files.read_image(write("x.png", bytes:sub(1, n)))))
     end
+    refused("wrong checksum in the chunk at byte 8",
+      files.read_image(write("x.png", bytes:sub(1, 20) .. "\0" .. bytes:sub(22))))
+    refused("ends in a chunk at byte 33",
+      files.read_image(write("x.png", bytes:sub(1, 33) .. "\xff" .. bytes:sub(35))))
+    local function chunk(name, data)
+      return (">I4"):pack(#data) .. name .. data .. (">I4"):pack(files.crc32(name .. data))
+    end
+    refused("without data at byte 33",
+      files.read_image(write("x.png", bytes:sub(1, 33) .. chunk("IDAT", "") .. bytes:sub(34))))
+    refused("damaged image",
+      files.read_image(write("x.png", bytes:sub(1, 33) .. chunk("IDAT", "abc") .. chunk("IEND", ""))))
     for size, said in pairs{ [15000] = "too many", [60000] = "too large" } do -- in a small file
-      local bomb = bytes:sub(1, 16) .. (">I4I4"):pack(size, size) .. bytes:sub(25)
+      local ihdr = "IHDR" .. (">I4I4"):pack(size, size) .. bytes:sub(25, 29)
+      local bomb = bytes:sub(1, 12) .. ihdr .. (">I4"):pack(files.crc32(ihdr)) .. bytes:sub(34)
       refused(said, files.read_image(write("x.png", bomb)))
     end
   end)

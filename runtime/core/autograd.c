@@ -184,7 +184,8 @@ static bool visit_node (gan_walk *w, gan_node *n) {
 /* The gradient to start from: gy, or 1 for a y of one element. */
 static gan_tensor *seed (gan_ctx *c, gan_tensor *y, gan_tensor *gy) {
   if (!gan_tracked(y))
-    return gan_fail(c, GAN_EGRAPH, "the tensor does not depend on anything that requires a gradient");
+    return gan_fail(c, GAN_EGRAPH,
+                    "the tensor does not depend on anything that requires a gradient");
   if (gy && !gan_same_shape(y, gy))
     return gan_fail(c, GAN_EARG, "the gradient given has shape %s, the tensor %s",
                     gan_shape_of(c, gy), gan_shape_of(c, y));
@@ -323,8 +324,8 @@ static bool ask (gan_ctx *c, gan_tensor *x, int i) {
   return true;
 }
 
-bool gan_gradient (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int n, gan_tensor **x, gan_tensor **out,
-                   bool retain_graph, bool create_graph, bool allow_unused) {
+bool gan_gradient (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int n, gan_tensor **x,
+                   gan_tensor **out, bool retain_graph, bool create_graph, bool allow_unused) {
   memset(out, 0, (size_t)n * sizeof *out);
   if (c->status || !y) return false;
   gan_walk w;
@@ -335,8 +336,8 @@ bool gan_gradient (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int n, gan_tensor 
   for (int i = 0; ok && i < n; i++) {
     out[i] = gan_retain(x[i]->node ? x[i]->node->kept[x[i]->out_index] : x[i]->pending);
     if (out[i] || allow_unused) continue;
-    gan_fail(c, GAN_EGRAPH, "the tensor does not depend on input %d (pass allow_unused=true to get nil)",
-             i + 1);
+    gan_fail(c, GAN_EGRAPH,
+             "the tensor does not depend on input %d (pass allow_unused=true to get nil)", i + 1);
     ok = false;
   }
   for (int i = 0; i < n; i++) { /* inputs off the path were never collected */

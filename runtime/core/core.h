@@ -149,7 +149,8 @@ void gan_copy_into(gan_ctx *c, gan_tensor *dst, const gan_tensor *src);
 /* True when the elements of x fill a block of memory without gaps or overlap, in any order. */
 bool gan_is_dense(const gan_tensor *x);
 bool gan_same_shape(const gan_tensor *a, const gan_tensor *b);
-bool gan_same_layout(const gan_tensor *a, const gan_tensor *b); /* shape and strides (size-1 dims aside) */
+/* the same shape and strides, dimensions of size 1 aside */
+bool gan_same_layout(const gan_tensor *a, const gan_tensor *b);
 
 /* numpy's broadcasting of two shapes into out; false and an error when they do not match. */
 bool gan_broadcast(gan_ctx *c, const gan_tensor *a, const gan_tensor *b, int *ndim, int64_t *out);
@@ -161,7 +162,8 @@ int gan_dim(gan_ctx *c, const gan_tensor *t, int64_t dim);
 /* product of n sizes; false on overflow of int64 or of the byte count with `item` bytes each */
 bool gan_count(int n, const int64_t *shape, size_t item, int64_t *numel);
 
-double gan_item(const gan_tensor *t, int64_t offset); /* element at an offset in elements, as double */
+/* the element at an offset in elements, as double */
+double gan_item(const gan_tensor *t, int64_t offset);
 void gan_touch(gan_tensor *t);                        /* the storage changed: raises its version */
 
 static inline gan_real *gan_reals (const gan_tensor *t) { return (gan_real *)t->data; }
@@ -245,12 +247,12 @@ bool gan_backward(gan_ctx *c, gan_tensor *y, gan_tensor *gy, int ninputs, gan_te
 
 /* out[i] = gradient of y for x[i] [temp], NULL where y does not depend on it (`allow_unused`,
    otherwise an error). Touches no tensor's grad. */
-bool gan_gradient(gan_ctx *c, gan_tensor *y, gan_tensor *gy, int n, gan_tensor **x, gan_tensor **out,
-                  bool retain_graph, bool create_graph, bool allow_unused);
+bool gan_gradient(gan_ctx *c, gan_tensor *y, gan_tensor *gy, int n, gan_tensor **x,
+                  gan_tensor **out, bool retain_graph, bool create_graph, bool allow_unused);
 
 /* Connects out[] to in[] by a node of the host; takes over ud (released on failure too). */
-bool gan_record_custom(gan_ctx *c, const gan_custom *f, void *ud, int nin, gan_tensor **in, int nout,
-                       gan_tensor **out);
+bool gan_record_custom(gan_ctx *c, const gan_custom *f, void *ud, int nin, gan_tensor **in,
+                       int nout, gan_tensor **out);
 
 void gan_node_release(gan_node *n);
 

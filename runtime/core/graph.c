@@ -61,8 +61,9 @@ static void *cut (char **p, size_t n, size_t item) {
 static gan_node *node_new (gan_ctx *c, const node_size *z) {
   size_t nout = (size_t)z->nout, nin = (size_t)z->nin, nargs = (size_t)z->nargs;
   size_t bytes = sizeof(gan_node) + (nin + nout) * sizeof(gan_edge) + nargs * sizeof(gan_arg) +
-                 (3 * nout + (size_t)z->nlist) * sizeof(void *) + (size_t)z->nver * sizeof(uint64_t) +
-                 (size_t)z->nints * sizeof(int64_t) + nout * sizeof(bool) + z->text;
+                 (3 * nout + (size_t)z->nlist) * sizeof(void *) +
+                 (size_t)z->nver * sizeof(uint64_t) + (size_t)z->nints * sizeof(int64_t) +
+                 nout * sizeof(bool) + z->text;
   gan_node *n = gan_malloc(c, bytes);
   if (!n) return NULL;
   memset(n, 0, bytes);
@@ -174,8 +175,8 @@ bool gan_record (gan_ctx *c, const gan_op *op, const gan_arg *a, int nout, gan_t
   return true;
 }
 
-bool gan_record_custom (gan_ctx *c, const gan_custom *f, void *ud, int nin, gan_tensor **in, int nout,
-                        gan_tensor **out) {
+bool gan_record_custom (gan_ctx *c, const gan_custom *f, void *ud, int nin, gan_tensor **in,
+                        int nout, gan_tensor **out) {
   node_size z = { .nin = nin, .nout = nout };
   gan_node *n = c->status ? NULL : node_new(c, &z);
   if (!n) {
@@ -202,16 +203,19 @@ gan_tensor *gan_saved_out (gan_ctx *c, const gan_node *n, int k) {
   return t;
 }
 
-static bool unchanged (gan_ctx *c, const gan_node *n, const gan_tensor *t, int *v, const char *what) {
+static bool unchanged (gan_ctx *c, const gan_node *n, const gan_tensor *t, int *v,
+                       const char *what) {
   if (t->st->version == n->versions[(*v)++]) return true;
-  gan_fail(c, GAN_EGRAPH, "'%s', needed for the gradient of %s, was changed in place after it was used",
-           what, n->op->name);
+  gan_fail(c, GAN_EGRAPH,
+           "'%s', needed for the gradient of %s, was changed in place after it was used", what,
+           n->op->name);
   return false;
 }
 
 bool gan_node_check (gan_ctx *c, const gan_node *n) {
   if (n->spent) {
-    gan_fail(c, GAN_EGRAPH, "this graph was already used by a backward pass, which freed what %s had "
+    gan_fail(c, GAN_EGRAPH,
+             "this graph was already used by a backward pass, which freed what %s had "
              "saved (pass retain_graph=true to the first one)",
              n->op ? n->op->name : n->custom->name);
     return false;

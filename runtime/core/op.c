@@ -85,7 +85,8 @@ static bool check_type (gan_ctx *c, const gan_param *p, const gan_tensor *t) {
   gan_dtype want = p->kind == GAN_K_LABELS ? GAN_INT64 : GAN_REAL;
   if (p->kind == GAN_K_ANY || p->kind == GAN_K_ANYOPERAND || t->dtype == want) return true;
   gan_fail(c, GAN_EARG, "argument '%s' must be %s %s tensor, got %s (convert it with x:to(\"%s\"))",
-           p->name, want == GAN_INT64 ? "an" : "a", gan_dtype_name(want), gan_dtype_name(t->dtype), gan_dtype_name(want));
+           p->name, want == GAN_INT64 ? "an" : "a", gan_dtype_name(want), gan_dtype_name(t->dtype),
+           gan_dtype_name(want));
   return false;
 }
 
@@ -167,8 +168,10 @@ static bool writes_expanded (gan_ctx *c, gan_tensor *t, const gan_param *p, void
   if (!p->mutated) return false;
   for (int d = 0; d < t->ndim; d++)
     if (t->stride[d] == 0 && t->shape[d] > 1) {
-      gan_fail(c, GAN_EARG, "'%s' is an expanded view %s: several of its elements are one in memory "
-               "(make a copy first with x:contiguous())", p->name, gan_shape_of(c, t));
+      gan_fail(c, GAN_EARG,
+               "'%s' is an expanded view %s: several of its elements are one in memory "
+               "(make a copy first with x:contiguous())",
+               p->name, gan_shape_of(c, t));
       return true;
     }
   return false;
@@ -194,7 +197,8 @@ static bool has_nan (gan_ctx *c, gan_tensor *t, const gan_param *p, void *ud) {
 static void check_nan (gan_ctx *c, const gan_op *op, const gan_arg *a, int nout, gan_tensor **out) {
   for (int i = 0; i < nout; i++)
     if (out[i] && has_nan(c, out[i], NULL, NULL) && !any_input(c, op->parsed, a, has_nan, NULL)) {
-      gan_fail(c, GAN_EGRAPH, "the first NaN was made here, in an output %s from inputs without NaN",
+      gan_fail(c, GAN_EGRAPH,
+               "the first NaN was made here, in an output %s from inputs without NaN",
                gan_shape_of(c, out[i]));
       return;
     }
@@ -236,7 +240,8 @@ static bool forward (gan_ctx *c, gan_op *op, const gan_arg *a, int nout, gan_ten
   c->recording = recording;
   if (s->mutates) any_input(c, s, a, raise_version, NULL);
   for (int i = 0; i < nout; i++)
-    if (!c->status && !out[i]) gan_fail(c, GAN_EARG, "output %d is missing (internal error)", i + 1);
+    if (!c->status && !out[i])
+      gan_fail(c, GAN_EARG, "output %d is missing (internal error)", i + 1);
   if (!c->status && c->anomaly && c->depth == 0) check_nan(c, op, a, nout, out);
   if (c->status) return false;
   if (!track) return true;

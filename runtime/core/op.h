@@ -25,14 +25,14 @@
 **   `?` after a kind: may be absent (a[k].n < 0). `=value` after a kind: default (not for tensors).
 **
 ** Forward. Reads a[k], makes out[...] with gan_new & co. or another op, calls gan_fail on misuse.
-** Never frees, never checks for memory more than "if (!y) return". Kinds, types and NULLs of
-** tensors were checked before. Inputs may be views with any strides: gan_dense(c, x) gives row-major.
+** Never frees, never checks for memory more than "if (!y) return". Kinds, types and NULLs of tensors
+** were checked before. Inputs may be views with any strides: gan_dense(c, x) gives row-major.
 **
 ** vjp. Given gy[] (NULL: no gradient arrived for that output) sets gx[i] for the tensor inputs i
 ** (counted over parameters of a tensor kind, present or absent, lists flattened) for which
-** gan_wants(n, i). Written with ops, so that
-** it can itself be differentiated. n->a[k] holds the arguments: tensors only where `save` names
-** them; gan_saved_out(c, n, k) is a saved output; n->in[i].shape is the shape of input i in any case.
+** gan_wants(n, i). Written with ops, so that it can itself be differentiated. n->a[k] holds the
+** arguments: tensors only where `save` names them; gan_saved_out(c, n, k) is a saved output;
+** n->in[i].shape is the shape of input i in any case.
 ** `fused` may replace it when no graph of the gradient is wanted; tests compare the two.
 */
 #ifndef GAN_OP_H
@@ -168,11 +168,12 @@ gan_tensor *gan_saved_out(gan_ctx *c, const gan_node *n, int k);
 /* Thin wrappers of gan_run1; NULL in, NULL out when the context holds an error. All [temp]. */
 
 extern gan_op gan_op_add, gan_op_sub, gan_op_mul, gan_op_div, gan_op_neg, gan_op_exp, gan_op_log,
-    gan_op_sqrt, gan_op_rsqrt, gan_op_square, gan_op_reciprocal, gan_op_pow_scalar, gan_op_mul_scalar,
-    gan_op_add_scalar, gan_op_gt, gan_op_ge, gan_op_lt, gan_op_le, gan_op_eq, gan_op_where,
-    gan_op_sum, gan_op_mean, gan_op_sum_to, gan_op_expand, gan_op_reshape, gan_op_permute,
-    gan_op_slice, gan_op_pad, gan_op_cat, gan_op_index_select, gan_op_gather, gan_op_scatter_add,
-    gan_op_matmul, gan_op_softmax, gan_op_log_softmax, gan_op_sigmoid, gan_op_tanh, gan_op_sign;
+    gan_op_sqrt, gan_op_rsqrt, gan_op_square, gan_op_reciprocal, gan_op_pow_scalar,
+    gan_op_mul_scalar, gan_op_add_scalar, gan_op_gt, gan_op_ge, gan_op_lt, gan_op_le, gan_op_eq,
+    gan_op_where, gan_op_sum, gan_op_mean, gan_op_sum_to, gan_op_expand, gan_op_reshape,
+    gan_op_permute, gan_op_slice, gan_op_pad, gan_op_cat, gan_op_index_select, gan_op_gather,
+    gan_op_scatter_add, gan_op_matmul, gan_op_softmax, gan_op_log_softmax, gan_op_sigmoid,
+    gan_op_tanh, gan_op_sign;
 
 static inline gan_tensor *gan_add (gan_ctx *c, gan_tensor *a, gan_tensor *b) {
   return gan_run1(c, &gan_op_add, GAN_ARGS(GAN_T(a), GAN_T(b)));
@@ -245,10 +246,12 @@ static inline gan_tensor *gan_where (gan_ctx *c, gan_tensor *m, gan_tensor *a, g
   return gan_run1(c, &gan_op_where, GAN_ARGS(GAN_T(m), GAN_T(a), GAN_T(b)));
 }
 /* sum over the listed dims (n < 0: all) */
-static inline gan_tensor *gan_sum (gan_ctx *c, gan_tensor *x, int n, const int64_t *dims, bool keep) {
+static inline gan_tensor *gan_sum (gan_ctx *c, gan_tensor *x, int n, const int64_t *dims,
+                                   bool keep) {
   return gan_run1(c, &gan_op_sum, GAN_ARGS(GAN_T(x), GAN_V(dims, n), GAN_I(keep)));
 }
-static inline gan_tensor *gan_mean (gan_ctx *c, gan_tensor *x, int n, const int64_t *dims, bool keep) {
+static inline gan_tensor *gan_mean (gan_ctx *c, gan_tensor *x, int n, const int64_t *dims,
+                                    bool keep) {
   return gan_run1(c, &gan_op_mean, GAN_ARGS(GAN_T(x), GAN_V(dims, n), GAN_I(keep)));
 }
 /* sums broadcast dimensions away so that the result has this shape: the adjoint of expand */
@@ -276,8 +279,8 @@ static inline gan_tensor *gan_cat (gan_ctx *c, int n, gan_tensor **x, int64_t di
 static inline gan_tensor *gan_gather (gan_ctx *c, gan_tensor *x, gan_tensor *idx, int64_t dim) {
   return gan_run1(c, &gan_op_gather, GAN_ARGS(GAN_T(x), GAN_T(idx), GAN_I(dim)));
 }
-static inline gan_tensor *gan_scatter_add (gan_ctx *c, gan_tensor *x, gan_tensor *idx, gan_tensor *src,
-                                           int64_t dim) {
+static inline gan_tensor *gan_scatter_add (gan_ctx *c, gan_tensor *x, gan_tensor *idx,
+                                           gan_tensor *src, int64_t dim) {
   return gan_run1(c, &gan_op_scatter_add, GAN_ARGS(GAN_T(x), GAN_T(idx), GAN_T(src), GAN_I(dim)));
 }
 static inline gan_tensor *gan_matmul (gan_ctx *c, gan_tensor *a, gan_tensor *b) {

@@ -49,7 +49,9 @@ static void parse_default (gan_param *p, const char *text) {
     case GAN_K_NUMBER: p->value.num = strtod(text, NULL); break;
     case GAN_K_BOOL: p->value.i = !strcmp(text, "true"); break;
     case GAN_K_DTYPE:
-      p->value.i = !strcmp(text, "uint8") ? GAN_UINT8 : !strcmp(text, "int64") ? GAN_INT64 : GAN_REAL;
+      p->value.i = !strcmp(text, "uint8")   ? GAN_UINT8
+                   : !strcmp(text, "int64") ? GAN_INT64
+                                            : GAN_REAL;
       break;
     case GAN_K_WORD: p->value.i = word_number(p->words, text, strlen(text)); break;
     case GAN_K_TEXT: p->value.s = text; break;

@@ -301,7 +301,8 @@ typedef struct {
 } copy_job;
 
 /* one row: n elements with strides in elements */
-static void copy_row (const copy_job *j, char *d, const char *s, int64_t n, int64_t ds, int64_t ss) {
+static void copy_row (const copy_job *j, char *d, const char *s, int64_t n, int64_t ds,
+                      int64_t ss) {
   if (j->dt == j->st) {
     if (ds == 1 && ss == 1) memcpy(d, s, (size_t)n * j->dw);
     else if (j->dt == GAN_REAL)
@@ -314,9 +315,11 @@ static void copy_row (const copy_job *j, char *d, const char *s, int64_t n, int6
   else if (j->dt == GAN_REAL && j->st == GAN_UINT8)
     for (int64_t i = 0; i < n; i++) ((gan_real *)d)[i * ds] = ((const uint8_t *)s)[i * ss];
   else if (j->dt == GAN_REAL)
-    for (int64_t i = 0; i < n; i++) ((gan_real *)d)[i * ds] = (gan_real)((const int64_t *)s)[i * ss];
+    for (int64_t i = 0; i < n; i++)
+      ((gan_real *)d)[i * ds] = (gan_real)((const int64_t *)s)[i * ss];
   else if (j->dt == GAN_UINT8 && j->st == GAN_REAL)
-    for (int64_t i = 0; i < n; i++) ((uint8_t *)d)[i * ds] = to_uint8(((const gan_real *)s)[i * ss]);
+    for (int64_t i = 0; i < n; i++)
+      ((uint8_t *)d)[i * ds] = to_uint8(((const gan_real *)s)[i * ss]);
   else if (j->dt == GAN_UINT8)
     for (int64_t i = 0; i < n; i++) {
       int64_t v = ((const int64_t *)s)[i * ss];
