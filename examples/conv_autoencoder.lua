@@ -75,4 +75,11 @@ gan.train.loop{
   epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
   step = step, after_epoch = after_epoch,
 }
+
+-- a deconvolution is a convolution with the kernel turned around: flipped, in and out exchanged
+local layer, codes = net.deconv2, gan.randn(1, 8, 14, 14)
+local turned = layer.weight:flip(3, 4):transpose(1, 2)
+local difference = layer(codes) - codes:conv2d(turned, layer.bias, {padding = 1})
+print(("deconv2, computed as a convolution, differs by at most %.1e"):format(
+  difference:abs():amax():item()))
 print("pictures, metrics and weights are in " .. opt.out)

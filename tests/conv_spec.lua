@@ -91,6 +91,25 @@ describe("convolution", function()
     end)
   end
 
+  -- The lecture's identity: a deconvolution is an ordinary convolution of x with zeros put between
+  -- its elements, a wide border of zeros, and the kernel turned around.
+  local function deconvolution(x, w, stride, padding)
+    local k = w:size(3)
+    local spread = gan.zeros(x:size(1), x:size(2), (x:size(3) - 1) * stride + 1,
+      (x:size(4) - 1) * stride + 1)
+    spread:slice(3, 1, -1, { step = stride }):slice(4, 1, -1, { step = stride }):copy_(x)
+    return spread:conv2d(w:flip(3, 4):transpose(1, 2), { padding = k - 1 - padding })
+  end
+
+  it("computes a deconvolution: spread input, wide padding, flipped kernel", function()
+    for _, c in ipairs{ { 3, 1, 0 }, { 3, 1, 1 }, { 4, 2, 1 }, { 5, 3, 2 }, { 2, 2, 0 } } do
+      local k, stride, padding = table.unpack(c)
+      local x, w = gan.randn(2, 3, 5, 6), gan.randn(3, 4, k, k)
+      local y = x:conv_transpose2d(w, { stride = stride, padding = padding })
+      close(("kernel %d, stride %d"):format(k, stride), y, deconvolution(x, w, stride, padding))
+    end
+  end)
+
   it("takes every group for itself", function()
     gan.scope(function()
       for _, c in ipairs{ { 2, 3, 5 }, { 20, 1, 1 }, { 33, 1, 1 }, { 4, 17, 1 }, { 3, 1, 33 } } do

@@ -215,9 +215,13 @@ static gan_op op_conv_transpose2d = {
          "x (N x C x H x W), weight (C x O/groups x Kh x Kw), bias (O) -> (N x O x H' x W') with\n"
          "H' = (H - 1) stride - 2 padding + dilation (Kh - 1) + output_padding + 1, W' likewise.\n"
          "output_padding adds places at the end only, which get the bias too; it must be smaller\n"
-         "than stride or dilation. Number options may be pairs {h, w}.",
-  .example = "local y = gan.conv_transpose2d(gan.ones(2, 3, 4, 4), gan.ones(3, 5, 4, 4), "
-             "{stride = 2, padding = 1})"
+         "than stride or dilation. Number options may be pairs {h, w}.\n"
+         "It can be computed by an ordinary convolution: stride - 1 zeros between the elements of x,\n"
+         "padding Kh - 1 - padding, the kernel flipped and its first two dimensions exchanged.",
+  .example = "local x, w = gan.randn(1, 2, 5, 5), gan.randn(2, 3, 3, 3) "
+             "local turned = w:flip(3, 4):transpose(1, 2) "
+             "local difference = x:conv_transpose2d(w) - x:conv2d(turned, {padding = 2}) "
+             "assert(difference:abs():amax():item() < 1e-4)"
 };
 
 gan_op *const gan_ops_conv[] = {
