@@ -489,8 +489,8 @@ static void read_positions (reader *r) {
 static int find (const gan_sig *s, const char *name) {
   for (int k = 0; k < s->nargs; k++)
     if (!strcmp(s->p[k].name, name)) return k;
-  /* one dimension is a list of one: PyTorch says dim everywhere */
-  return strcmp(name, "dim") ? -1 : find(s, "dims");
+  /* one dimension is a list of one; `end` is a word of Lua's own, but may be written ["end"] */
+  return !strcmp(name, "dim") ? find(s, "dims") : !strcmp(name, "end") ? find(s, "stop") : -1;
 }
 
 static int unknown (const reader *r, const char *key) {
