@@ -57,6 +57,26 @@ local function gzip(bytes, change)
     .. ("<I2I2"):pack(n, ~n & 0xffff) .. bytes .. ("<I4I4"):pack(parts.crc, parts.length)
 end
 
+-- a JPEG file of 3 x 2 pixels, all of them (200, 100, 50)
+local jpeg = ([[
+ffd8ffe000104a46494600010100000100010000ffdb0084000302020302020303030304030304050805050404
+050a070706080c0a0c0c0b0a0b0b0d0e12100d0e110e0b0b1016101113141515150c0f17181614181214151401
+03040405040509050509140d0b0d14141414141414141414141414141414141414141414141414141414141414
+14141414141414141414141414141414141414ffc00011080002000303012200021101031101ffc401a2000001
+0501010101010100000000000000000102030405060708090a0b100002010303020403050504040000017d0102
+0300041105122131410613516107227114328191a1082342b1c11552d1f02433627282090a161718191a252627
+28292a3435363738393a434445464748494a535455565758595a636465666768696a737475767778797a838485
+868788898a92939495969798999aa2a3a4a5a6a7a8a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5
+d6d7d8d9dae1e2e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9fa0100030101010101010101010000000000000102
+030405060708090a0b110002010204040304070504040001027700010203110405213106124151076171132232
+8108144291a1b1c109233352f0156272d10a162434e125f11718191a262728292a35363738393a434445464748
+494a535455565758595a636465666768696a737475767778797a82838485868788898a92939495969798999aa2
+a3a4a5a6a7a8a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae2e3e4e5e6e7e8e9eaf2
+f3f4f5f6f7f8f9faffda000c03010002110311003f00ab451457e1e7f481ffd9
+]]):gsub("%s", ""):gsub("..", function(hex)
+  return string.char(tonumber(hex, 16))
+end)
+
 describe("files.load_idx", function()
   it("reads every type of element", function()
     local body = string.char(1, 2, 255, 4, 5, 6)
@@ -157,21 +177,41 @@ describe("files.write_png and read_image", function()
       assert.is_nil((files.read_image(write("x.png", bytes:sub(1, n)))))
     end
     refused("wrong checksum in the chunk at byte 8",
-      files.read_image(write("x.png", bytes:sub(1, 20) .. "\0" .. bytes:sub(22))))
-    refused("ends in a chunk at byte 33",
+      files.read_image(write("x.png", bytes:sub(1, 20) .. "\1" .. bytes:sub(22))))
+    refused("ends in the chunk at byte 33",
       files.read_image(write("x.png", bytes:sub(1, 33) .. "\xff" .. bytes:sub(35))))
     local function chunk(name, data)
       return (">I4"):pack(#data) .. name .. data .. (">I4"):pack(files.crc32(name .. data))
     end
-    refused("without data at byte 33",
+    refused("without any at byte 33",
       files.read_image(write("x.png", bytes:sub(1, 33) .. chunk("IDAT", "") .. bytes:sub(34))))
     refused("damaged image",
-      files.read_image(write("x.png", bytes:sub(1, 33) .. chunk("IDAT", "abc") .. chunk("IEND", ""))))
-    for size, said in pairs{ [15000] = "too many", [60000] = "too large" } do -- in a small file
+      files.read_image(write("x.png", bytes:sub(1, 33) .. chunk("IDAT", "abc")
+        .. chunk("IEND", ""))))
+    for size, said in pairs{ [15000] = "too many", [60000] = "too large an image" } do
       local ihdr = "IHDR" .. (">I4I4"):pack(size, size) .. bytes:sub(25, 29)
       local bomb = bytes:sub(1, 12) .. ihdr .. (">I4"):pack(files.crc32(ihdr)) .. bytes:sub(34)
       refused(said, files.read_image(write("x.png", bomb)))
     end
+  end)
+
+  it("reads JPEG files, and refuses those that would mislead the decoder", function()
+    local x = assert(files.read_image(write("a.jpg", jpeg)))
+    assert.are.same({ 3, 2, 3 }, x:shape())
+    for channel, v in ipairs{ 200, 100, 50 } do
+      assert.is_near(v, x:get(channel, 2, 3), 3)
+    end
+    assert.are.same({ 1, 2, 3 }, files.read_image(path "a.jpg", { channels = 1 }):shape())
+    for n = 2, #jpeg - 1, 11 do
+      assert.is_nil((files.read_image(write("x.jpg", jpeg:sub(1, n)))))
+    end
+    refused("no signature", files.read_image(write("x.jpg", "\xff" .. jpeg)))
+    refused("JPEG: no marker at byte 2", files.read_image(write("x.jpg", "\xff\xd8\0\0")))
+    local table = jpeg:find("\xff\xc4", 1, true)
+    refused("wrong Huffman table", files.read_image(write("x.jpg",
+      jpeg:sub(1, table + 4) .. ("\xff"):rep(16) .. jpeg:sub(table + 21))))
+    refused("wrong length", files.read_image(write("x.jpg",
+      jpeg:sub(1, table + 1) .. "\0\1" .. jpeg:sub(table + 4))))
   end)
 
   it("raises for tensors that are no image", function()

@@ -43,46 +43,15 @@ static void to_pixels (uint8_t *pixels, const uint8_t *planes, int channels, int
     for (int k = 0; k < channels; k++) pixels[i * channels + k] = planes[k * area + i];
 }
 
-static uint32_t big32 (const uint8_t *p) {
-  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-/* The chunks of a PNG file, which stb takes on trust: lengths, checksums, and that the first data is
-   not empty. Other files pass. */
-static bool check_png (gan_ctx *c, const char *path, const uint8_t *p, size_t size) {
-  static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
-  const char *wrong = NULL;
-  bool data = false, end = false;
-  size_t at = sizeof signature;
-  if (size < at || memcmp(p, signature, at) != 0) return true;
-  while (!end) {
-    size_t length = size - at >= 12 ? big32(p + at) : 0;
-    if (size - at < 12 || length > size - at - 12)
-      wrong = "the file ends in a chunk";
-    else if (gan_crc32(0, p + at + 4, length + 4) != big32(p + at + 8 + length))
-      wrong = "a wrong checksum in the chunk";
-    else if (!data && length == 0 && memcmp(p + at + 4, "IDAT", 4) == 0)
-      wrong = "a first IDAT chunk without data";
-    if (wrong) {
-      gan_file_fail(c, path, "PNG: %s at byte %zu", wrong, at);
-      return false;
-    }
-    data = data || memcmp(p + at + 4, "IDAT", 4) == 0;
-    end = memcmp(p + at + 4, "IEND", 4) == 0;
-    at += length + 12;
-  }
-  return true;
-}
-
 gan_tensor *gan_read_image (gan_ctx *c, const char *path, int channels) {
   int width, height, found;
   gan_tensor *file = gan_read_file(c, path, LIMIT);
   if (!file) return NULL;
   const uint8_t *p = gan_bytes(file);
   int size = (int)file->numel;
-  if (!check_png(c, path, p, (size_t)size)) return NULL;
+  if (!gan_check_image(c, path, p, (size_t)size)) return NULL;
   if (!stbi_info_from_memory(p, size, &width, &height, &found))
-    return gan_file_fail(c, path, "not a PNG or JPEG file, or a too large one, at byte 0");
+    return gan_file_fail(c, path, "a malformed image header, or too large an image");
   /* neither format packs more than some thousand pixels into a byte: no bombs */
   if ((int64_t)width * height > (int64_t)size * 4096)
     return gan_file_fail(c, path, "%d x %d pixels are too many for %d bytes", width, height, size);
