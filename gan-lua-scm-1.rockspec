@@ -1,4 +1,6 @@
 -- Builds from a checkout: luarocks --lua-version=5.4 make
+-- The makefile finds OpenBLAS and stb by itself (Debian keeps cblas.h where luarocks does not look),
+-- and says what to install when they are missing.
 rockspec_format = "3.0"
 package = "gan-lua"
 version = "scm-1"
@@ -17,10 +19,6 @@ description = {
 }
 
 dependencies = { "lua >= 5.4, < 5.6" }
-
-external_dependencies = {
-  OPENBLAS = { header = "cblas.h" },
-}
 
 build = {
   type = "make",

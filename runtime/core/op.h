@@ -26,7 +26,8 @@
 **
 ** Forward. Reads a[k], makes out[...] with gan_new & co. or another op, calls gan_fail on misuse.
 ** Never frees, never checks for memory more than "if (!y) return". Kinds, types and NULLs of
-** tensors were checked before. Inputs may be views with any strides: gan_dense(c, x) gives row-major.
+** tensors were checked before. Inputs may be views with any strides: gan_dense(c, x) gives
+** row-major ones.
 **
 ** vjp. Given gy[] (NULL: no gradient arrived for that output) sets gx[i] for the tensor inputs i
 ** (counted over parameters of a tensor kind, present or absent, lists flattened) for which

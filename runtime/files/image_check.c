@@ -1,7 +1,7 @@
 /*
 ** image_check.c - what is verified of an image file before stb sees it: that its parts lie inside
-** the file, PNG checksums, and the sizes that some versions of stb believe without looking (a Huffman
-** table of more than 256 codes is written past its end).
+** the file, PNG checksums, and the sizes that some versions of stb believe without looking (a
+** Huffman table of more than 256 codes is written past its end).
 */
 #include <string.h>
 
