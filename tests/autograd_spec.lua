@@ -512,6 +512,43 @@ describe("gan.Function", function()
     assert.same({ 12 }, x:grad():totable())
   end)
 
+  it("keeps gradients inside gradients apart from those outside", function()
+    local w, x = gan.require_grad(gan.tensor{ 2 }), gan.require_grad(gan.tensor{ 3 })
+    local inner, fine
+    local F = gan.Function{
+      forward = function(_, a) return a * 1 end,
+      backward = function(_, g)
+        gan.enable_grad(function()
+          inner = gan.grad((w * 5):sum(), w):item()
+          fine = pcall(gan.grad, (w * 5):sum(), w, x)
+        end)
+        return g
+      end,
+    }
+    local loss = (F(x) + w * 7):sum()
+    loss:backward()
+    assert.same({ 5, false, 7, 1 }, { inner, fine, w:grad():item(), x:grad():item() })
+  end)
+
+  it("asked for inside another pass leave what that one asked for", function()
+    local x, h = gan.require_grad(gan.tensor{ 3 }), nil
+    local F = gan.Function{
+      forward = function(_, a) return a * 1 end,
+      backward = function(_, g)
+        gan.enable_grad(function()
+          local q = gan.require_grad(gan.tensor{ 1 })
+          local a, b = gan.grad((q * 5):sum(), { q, h }, { allow_unused = true })
+          assert.same({ 5 }, a:totable())
+          assert.is_nil(b)
+        end)
+        return g
+      end,
+    }
+    h = x * 2
+    local a, b = gan.grad(F(h):sum(), h, x)
+    assert.same({ 1, 2 }, { a:item(), b:item() })
+  end)
+
   it("works twice with retain_graph", function()
     local x = leaf{ 1, 2 }
     local y, one = swish(x), gan.ones(2)

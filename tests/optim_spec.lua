@@ -147,6 +147,66 @@ describe("optimisers", function()
       opt:state_dict()), 1, true)
   end)
 
+  it("refuse lists with holes, and states that do not fit, without changing anything", function()
+    local p, q = nn.parameter(gan.ones(2)), nn.parameter(gan.ones(2))
+    assert.matches("parameter 2 is not a tensor but a nil",
+      message_of(optim.SGD, { { p, nil, q }, lr = 1 }), 1, true)
+    local opt = optim.Adam{ { p }, lr = 0.1 }
+    local start = opt:state_dict()
+    p:set_grad(gan.ones(2))
+    opt:step()
+    local before = opt:state_dict()
+    for _, bad in ipairs{
+      { groups = { { lr = "x" } }, steps = { 1 }, tensors = {} },
+      { groups = { { params = 3 } }, steps = { 1 }, tensors = {} },
+      { groups = { { lr = 1 } }, steps = { "a" }, tensors = {} },
+      { groups = { { lr = 1 } }, steps = { 2 }, tensors = {} },
+      { groups = { { lr = 1 } }, steps = { 2 },
+        tensors = { ["1.m"] = gan.ones(3), ["1.v"] = gan.ones(2) } },
+    } do
+      assert.is_false((pcall(opt.load_state_dict, opt, bad)))
+      assert.same(before.steps, opt:state_dict().steps)
+      assert.equal(0.1, opt.lr)
+    end
+    opt:load_state_dict(start) -- of before the first step: no moments
+    opt:step()
+    assert.same(before.tensors["1.m"]:totable(), opt:state_dict().tensors["1.m"]:totable())
+  end)
+
+  it("take options that ask for other states while they run", function()
+    local p = nn.parameter(gan.ones(1))
+    local opt = optim.SGD{ { p }, lr = 0.1 }
+    for _ = 1, 3 do
+      p:set_grad(gan.ones(1))
+      opt:step()
+      opt.groups[1].momentum = 0.9
+    end
+    near(1 - 0.1 - 0.1 - 0.19, p:item(), 1e-6)
+  end)
+
+  it("count a step only when it was made, whichever allocation fails", function()
+    local function run(fail)
+      local p, q, r = nn.parameter(gan.ones(3)), nn.parameter(gan.ones(3)), nn.parameter(gan.ones(1))
+      local opt = optim.Adam{ { params = { p, r } }, { params = { q } }, lr = 0.1 }
+      p:set_grad(gan.ones(3))
+      q:set_grad(gan.ones(3))
+      gan.debug.fail_after(fail)
+      local ok = pcall(opt.step, opt)
+      gan.debug.fail_after(nil)
+      local steps = opt:state_dict().steps
+      assert.equal(0, steps[2]) -- it has no gradient
+      for place, t in pairs{ p, [3] = q } do
+        assert.equal(t:totable()[1] < 0.95 and 1 or 0, steps[place])
+      end
+      return ok
+    end
+    local k = 0
+    while not run(k) do
+      k = k + 1
+    end
+    assert.is_true(k > 0)
+  end)
+
   it("train: the loss of a small net falls", function()
     local kinds = { "SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax", "NAdam", "RAdam",
       "Adadelta", "Rprop" }

@@ -11,28 +11,33 @@
 #include "graph.h"
 #include "op.h"
 
+/* A leaf that received a gradient, and what a pass around this one had collected for it. */
+typedef struct {
+  gan_tensor *leaf, *outer; /* counted */
+  uint64_t outer_pass;
+} gan_reached_leaf;
+
 typedef struct {
   gan_ctx *c;
   gan_node **nodes; /* reached by this pass; ascending seq once sorted */
   int n, size;
-  gan_tensor **leaves; /* that received a gradient, counted */
+  gan_reached_leaf *leaves;
   int nleaves, leaves_size;
   bool all_leaves; /* every leaf is wanted */
   bool retain;
   uint64_t outer, outer_level; /* the pass that this one runs inside of (a custom function's) */
 } gan_walk;
 
-static bool push (gan_ctx *c, void ***array, int *n, int *size, void *item) {
-  if (*n == *size) {
-    int grown = *size ? 2 * *size : 64;
-    void **p = gan_malloc(c, (size_t)grown * sizeof *p);
-    if (!p) return false;
-    if (*n) memcpy(p, *array, (size_t)*n * sizeof *p);
-    gan_free(c, *array, (size_t)*size * sizeof *p);
-    *array = p;
-    *size = grown;
-  }
-  (*array)[(*n)++] = item;
+/* Makes room for one more item in an array. */
+static bool reserve (gan_ctx *c, void **array, int n, int *size, size_t item) {
+  if (n < *size) return true;
+  int grown = *size ? 2 * *size : 64;
+  void *p = gan_malloc(c, (size_t)grown * item);
+  if (!p) return false;
+  if (n) memcpy(p, *array, (size_t)n * item);
+  gan_free(c, *array, (size_t)*size * item);
+  *array = p;
+  *size = grown;
   return true;
 }
 
@@ -45,7 +50,8 @@ static bool reach (gan_walk *w, gan_node *n) {
     gan_fail(c, GAN_EGRAPH, "this part of the graph is being differentiated already");
     return false;
   }
-  if (!push(c, (void ***)&w->nodes, &w->n, &w->size, n)) return false;
+  if (!reserve(c, (void **)&w->nodes, w->n, &w->size, sizeof *w->nodes)) return false;
+  w->nodes[w->n++] = n;
   n->pass = c->pass;
   n->busy = true;
   n->needed = n->runs = false;
@@ -100,9 +106,14 @@ static bool deposit (gan_ctx *c, gan_tensor **slot, gan_tensor *g) {
 }
 
 static bool deposit_leaf (gan_walk *w, gan_tensor *leaf, gan_tensor *g) {
-  if (!leaf->pending) {
-    if (!push(w->c, (void ***)&w->leaves, &w->nleaves, &w->leaves_size, leaf)) return false;
-    gan_retain(leaf);
+  gan_ctx *c = w->c;
+  if (leaf->pending_pass != c->pass) { /* the first; what an outer pass has waits in the list */
+    if (!reserve(c, (void **)&w->leaves, w->nleaves, &w->leaves_size, sizeof *w->leaves))
+      return false;
+    w->leaves[w->nleaves++] =
+        (gan_reached_leaf){ gan_retain(leaf), leaf->pending, leaf->pending_pass };
+    leaf->pending = NULL;
+    leaf->pending_pass = c->pass;
   }
   return deposit(w->c, &leaf->pending, g);
 }
@@ -240,10 +251,12 @@ static void finish (gan_walk *w) {
     }
   }
   for (int k = 0; k < w->nleaves; k++) {
-    gan_tensor *leaf = w->leaves[k], *g = leaf->pending;
-    leaf->pending = NULL;
+    gan_reached_leaf *r = &w->leaves[k];
+    gan_tensor *g = r->leaf->pending;
+    r->leaf->pending = r->outer;
+    r->leaf->pending_pass = r->outer_pass;
     gan_release(g);
-    gan_release(leaf);
+    gan_release(r->leaf);
   }
   gan_free(c, w->nodes, (size_t)w->size * sizeof *w->nodes);
   gan_free(c, w->leaves, (size_t)w->leaves_size * sizeof *w->leaves);
@@ -273,7 +286,7 @@ static bool settle_all (gan_walk *w, bool record) {
   bool before = c->recording, ok = true;
   c->recording = record;
   for (int k = 0; ok && k < w->nleaves; k++) {
-    gan_tensor *leaf = w->leaves[k];
+    gan_tensor *leaf = w->leaves[k].leaf;
     gan_frame_open(c);
     ok = !leaf->grad || deposit(c, &leaf->pending, leaf->grad);
     gan_frame_close(c);
@@ -302,7 +315,7 @@ bool gan_backward (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int ninputs, gan_t
   for (int i = 0; i < ninputs; i++) inputs[i]->wanted &= ~c->level;
   ok = ok && settle_all(&w, create_graph);
   for (int k = 0; ok && k < w.nleaves; k++) { /* nothing below can fail */
-    gan_tensor *leaf = w.leaves[k], *old = leaf->grad;
+    gan_tensor *leaf = w.leaves[k].leaf, *old = leaf->grad;
     leaf->grad = leaf->pending;
     leaf->pending = NULL;
     gan_release(old);
@@ -320,8 +333,15 @@ static bool ask (gan_ctx *c, gan_tensor *x, int i) {
     x->wanted |= c->level;
     return true;
   }
-  x->node->keep[x->out_index] = true;
+  /* a node of an outer pass is out of reach, and its flag is that pass's */
+  if (!x->node->busy) x->node->keep[x->out_index] = true;
   return true;
+}
+
+/* What this pass found for x; NULL where it was not reached. */
+static gan_tensor *found (const gan_ctx *c, const gan_tensor *x) {
+  if (!x->node) return x->pending_pass == c->pass ? x->pending : NULL;
+  return x->node->pass == c->pass ? x->node->kept[x->out_index] : NULL;
 }
 
 bool gan_gradient (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int n, gan_tensor **x,
@@ -334,7 +354,7 @@ bool gan_gradient (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int n, gan_tensor 
   for (int i = 0; ok && i < n; i++) ok = ask(c, x[i], i);
   ok = ok && walk(&w, y, gy, create_graph);
   for (int i = 0; ok && i < n; i++) {
-    out[i] = gan_retain(x[i]->node ? x[i]->node->kept[x[i]->out_index] : x[i]->pending);
+    out[i] = gan_retain(found(c, x[i]));
     if (out[i] || allow_unused) continue;
     gan_fail(c, GAN_EGRAPH,
              "the tensor does not depend on input %d (pass allow_unused=true to get nil)", i + 1);
@@ -342,7 +362,8 @@ bool gan_gradient (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int n, gan_tensor 
   }
   for (int i = 0; i < n; i++) { /* inputs off the path were never collected */
     x[i]->wanted &= ~c->level;
-    if (x[i]->node) x[i]->node->keep[x[i]->out_index] = false;
+    if (x[i]->node && (x[i]->node->pass == c->pass || !x[i]->node->busy))
+      x[i]->node->keep[x[i]->out_index] = false;
   }
   finish(&w);
   for (int i = 0; i < n; i++) {

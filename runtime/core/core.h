@@ -45,6 +45,7 @@ struct gan_tensor {
   int out_index;              /* which output of the producer this is */
   gan_tensor *grad;           /* leaf: the accumulated gradient, counted */
   gan_tensor *pending;        /* leaf: gradient of the backward pass under way, counted */
+  uint64_t pending_pass;      /* the pass that `pending` belongs to */
   uint64_t wanted;            /* leaf: a bit for each pass under way that asks for its gradient */
 };
 

@@ -69,7 +69,7 @@ static gan_tensor *header_new (gan_ctx *c, gan_dtype dtype, int ndim, gan_storag
   t->node = NULL;
   t->out_index = 0;
   t->grad = t->pending = NULL;
-  t->wanted = 0;
+  t->wanted = t->pending_pass = 0;
   c->mem.tensors++;
   return t;
 }

@@ -319,6 +319,7 @@ static void gather (gan_real *dst, int64_t pitch, const gan_real *src, int64_t s
 }
 
 static void zero_columns (const gan_conv_job *j, gan_real *row) {
+  if (!j->pitch) return; /* no channels: there is no row */
   int64_t right = j->width - j->left - j->w.in;
   memset(row, 0, (size_t)(j->left * j->pitch) * sizeof *row);
   memset(row + (j->left + j->w.in) * j->pitch, 0, (size_t)(right * j->pitch) * sizeof *row);

@@ -21,9 +21,8 @@ end
 
 --- The weight of this batch in the running statistics; without `momentum`, a plain average.
 local function momentum_of(self)
-  local seen = self.num_batches_tracked:item() + 1
-  self.num_batches_tracked:set(seen)
-  return self._options.momentum >= 0 and self._options.momentum or 1 / seen
+  local momentum = self._options.momentum
+  return momentum >= 0 and momentum or 1 / (self.num_batches_tracked:item() + 1)
 end
 
 local function check_dims(x, low, high)
@@ -43,6 +42,7 @@ local function normalise(self, x, low, high, activation, slope)
     eps = self._options.eps, activation = activation, slope = slope,
   })
   if update then
+    self.num_batches_tracked:set(self.num_batches_tracked:item() + 1)
     mean:copy_(new_mean)
     var:copy_(new_var)
   end

@@ -53,7 +53,12 @@ local function add_parameters(self, list, given)
   elseif type(given) ~= "table" then
     fail(self, 5, "a list of parameters was expected, not a %s", type(given))
   end
-  for i, p in ipairs(given) do
+  local count = 0
+  for _ in pairs(given) do
+    count = count + 1
+  end
+  for i = 1, count do -- a hole in the list would hide what comes after it
+    local p = given[i]
     if not gan.is_tensor(p) then
       fail(self, 5, "parameter %d is not a tensor but a %s", i, type(p))
     elseif not p:is_leaf() then
@@ -171,14 +176,11 @@ end
 --- The state tensors of parameter i of a group, made of zeros when first needed. They outlive the
 -- scope of the step that made them.
 local function state_of(group, i, names)
-  local state = group.state[i]
-  if not state then
-    state = {}
-    for _, name in ipairs(names) do
-      state[name] = gan.zeros_like(group.params[i]):keep()
-    end
-    group.state[i] = state
+  local state = group.state[i] or {}
+  for _, name in ipairs(names) do
+    state[name] = state[name] or gan.zeros_like(group.params[i]):keep()
   end
+  group.state[i] = state
   return state
 end
 
@@ -205,7 +207,11 @@ local function together(group, names)
     end
     grads[i] = g
   end
-  group.lists = group.lists or complete_lists(group, names)
+  local key = table.concat(names, " ") -- options that change may ask for other states
+  if not group.lists or group.lists.key ~= key then
+    group.lists = complete_lists(group, names)
+    group.lists.key = key
+  end
   return group.lists
 end
 
@@ -218,18 +224,17 @@ local function gather(group, names)
       local step = group.steps[i] + 1
       local lists = by_step[step]
       if not lists then
-        lists = { params = {}, grads = {} }
+        lists = { params = {}, grads = {}, places = {} }
         for _, name in ipairs(names) do
           lists[name] = {}
         end
         by_step[step] = lists
       end
       local n, state = #lists.params + 1, state_of(group, i, names)
-      lists.params[n], lists.grads[n] = p, g
+      lists.params[n], lists.grads[n], lists.places[n] = p, g, i
       for _, name in ipairs(names) do
         lists[name][n] = state[name]
       end
-      group.steps[i] = step
     end
   end
   return by_step
@@ -244,19 +249,30 @@ local function update_together(self, group, lists)
   end
 end
 
---- Updates every parameter that has a gradient: one pass over memory for each group.
+local function update_parts(self, group, by_step)
+  for step, lists in pairs(by_step) do
+    self._kind.update(lists, group, step)
+    for _, i in ipairs(lists.places) do
+      group.steps[i] = step
+    end
+  end
+end
+
+--- Updates every parameter that has a gradient: one pass over memory for each group. Everything
+-- that may fail for want of memory is made for all groups before the first parameter changes.
 function Optimizer:step()
-  local kind = self._kind
-  for _, group in ipairs(self.groups) do
+  local plans = {}
+  for j, group in ipairs(self.groups) do
     check_rate(self, group.lr, 2)
-    local names = kind.states(group)
+    local names = self._kind.states(group)
     local lists = #group.params > 0 and together(group, names)
-    if lists then
-      update_together(self, group, lists)
+    plans[j] = { lists = lists, parts = not lists and gather(group, names) }
+  end
+  for j, group in ipairs(self.groups) do
+    if plans[j].lists then
+      update_together(self, group, plans[j].lists)
     else
-      for step, some in pairs(gather(group, names)) do
-        kind.update(some, group, step)
-      end
+      update_parts(self, group, plans[j].parts)
     end
   end
 end
@@ -310,28 +326,64 @@ function Optimizer:state_dict()
   return state
 end
 
---- Takes over what state_dict of an optimiser over the same parameters gave.
+--- The saved options of a group, checked as those of the constructor are.
+local function saved_options(self, given)
+  local own = {}
+  for name, v in pairs(given) do
+    if private[name] then
+      fail(self, 3, "the state has the option '%s', which is not one", name)
+    end
+    own[name] = v
+  end
+  local checked = options.check("optim." .. self._kind.name, own, self._kind.options, 4)
+  check_numbers(self, checked, 4)
+  return checked
+end
+
+--- Copies of the saved state of parameter k, nil before its first step.
+local function saved_state(self, state, k, p, names)
+  local step = state.steps[k]
+  if math.type(step) ~= "integer" or step < 0 then
+    fail(self, 3, "the state says that parameter %d has seen %s steps", k, show(step))
+  elseif step == 0 then
+    return nil
+  end
+  local copies, wanted = {}, table.concat(p:shape(), " x ")
+  for _, name in ipairs(names) do
+    local t = state.tensors[k .. "." .. name]
+    local found = gan.is_tensor(t) and table.concat(t:shape(), " x ") or "missing"
+    if found ~= wanted then
+      fail(self, 3, "'%s' of parameter %d is %s in the state, the parameter is (%s)", name, k,
+        found == "missing" and found or "(" .. found .. ")", wanted)
+    end
+    copies[name] = gan.no_grad(function() return t:copy():keep() end)
+  end
+  return copies
+end
+
+--- Takes over what state_dict of an optimiser over the same parameters gave: all of it, or, when
+-- something in it does not fit, nothing.
 function Optimizer:load_state_dict(state)
   if #state.groups ~= #self.groups or #state.steps ~= #self:parameters() then
     fail(self, 2, "the state has %d groups of %d parameters together, not %d of %d", #state.groups,
       #state.steps, #self.groups, #self:parameters())
   end
-  local k = 0
+  local k, plans = 0, {}
   for j, group in ipairs(self.groups) do
-    for name, v in pairs(state.groups[j]) do
+    local plan = { options = saved_options(self, state.groups[j]), steps = {}, state = {} }
+    local names = self._kind.states(plan.options)
+    for i, p in ipairs(group.params) do
+      k = k + 1
+      plan.state[i] = saved_state(self, state, k, p, names)
+      plan.steps[i] = state.steps[k]
+    end
+    plans[j] = plan
+  end
+  for j, group in ipairs(self.groups) do
+    for name, v in pairs(plans[j].options) do
       group[name] = v
     end
-    local names = self._kind.states(group)
-    for i in ipairs(group.params) do
-      k = k + 1
-      group.steps[i] = state.steps[k]
-      for _, name in ipairs(names) do
-        local t = state.tensors[k .. "." .. name]
-        if t then
-          gan.no_grad(function() state_of(group, i, names)[name]:copy_(t) end)
-        end
-      end
-    end
+    group.steps, group.state, group.lists = plans[j].steps, plans[j].state, nil
   end
 end
 
