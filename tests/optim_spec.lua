@@ -186,7 +186,8 @@ describe("optimisers", function()
 
   it("count a step only when it was made, whichever allocation fails", function()
     local function run(fail)
-      local p, q, r = nn.parameter(gan.ones(3)), nn.parameter(gan.ones(3)), nn.parameter(gan.ones(1))
+      local p, q = nn.parameter(gan.ones(3)), nn.parameter(gan.ones(3))
+      local r = nn.parameter(gan.ones(1))
       local opt = optim.Adam{ { params = { p, r } }, { params = { q } }, lr = 0.1 }
       p:set_grad(gan.ones(3))
       q:set_grad(gan.ones(3))
