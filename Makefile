@@ -178,7 +178,7 @@ install: all
 	install -s -m 755 $(BUILD)/gan-lua $(DESTDIR)$(PREFIX)/bin/
 	install -s -m 644 $(BUILD)/gan.so $(DESTDIR)$(CMOD)/
 	install -m 644 $(BUILD)/libgan.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 644 runtime/gan.h runtime/gan_lua.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 runtime/gan.h runtime/lua/gan_lua.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/gan-lua/
 
 uninstall:

@@ -21,7 +21,7 @@
 #include <lua.h>
 #include <lualib.h>
 
-#include "gan_lua.h"
+#include "lua/gan_lua.h"
 
 #define LUA_INIT_VAR "LUA_INIT"
 #define LUA_INIT_VERSIONED LUA_INIT_VAR "_" LUA_VERSION_MAJOR "_" LUA_VERSION_MINOR

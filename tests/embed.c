@@ -16,7 +16,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
-#include "gan_lua.h"
+#include "lua/gan_lua.h"
 
 static int failures;
 

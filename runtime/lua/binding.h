@@ -15,7 +15,7 @@
 #include <lua.h>
 
 #include "../core/op.h"
-#include "../gan_lua.h"
+#include "gan_lua.h"
 
 #if LUA_VERSION_NUM < 504
 #error "gan-lua needs Lua 5.4 or newer"
