@@ -1,20 +1,7 @@
 -- Gradients as a Lua user meets them: backward, grad, leaves, recording, functions of one's own.
 local gan = require "gan"
-
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
-
--- Everything that is garbage is freed: references of dead nodes are given back at the next call.
-local function settle()
-  for _ = 1, 3 do
-    collectgarbage()
-    gan.is_grad_enabled()
-  end
-  return gan.memory()
-end
+local support = require "tests.support"
+local fails, settle = support.fails, support.settle
 
 local function leaf(t)
   return gan.tensor(t, { requires_grad = true })

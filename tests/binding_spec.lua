@@ -1,12 +1,8 @@
 -- How ops are called from Lua: positions and names, lists, results, operators, the tables that
 -- describe them.
 local gan = require "gan"
-
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
+local support = require "tests.support"
+local fails = support.fails
 
 describe("arguments", function()
   local x = gan.tensor{ { 1, 2, 3 }, { 4, 5, 6 } }

@@ -1,20 +1,7 @@
 -- Who frees what, and when: scopes, keep, release, the byte budget, limits, failing allocations.
 local gan = require "gan"
-
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
-
--- Everything that is garbage is freed: references of dead nodes are given back at the next call.
-local function settle()
-  for _ = 1, 3 do
-    collectgarbage()
-    gan.is_grad_enabled()
-  end
-  return gan.memory()
-end
+local support = require "tests.support"
+local fails, settle = support.fails, support.settle
 
 local closed = "tensor was released when its scope closed"
 
@@ -463,5 +450,43 @@ describe("a hostile collector", function()
     end
     gan.debug.collect_every(before)
     assert.same({ { 5 * 4, 5 * 6 }, { 5 * 7, 5 * 9 } }, p:grad():totable())
+  end)
+end)
+
+describe("a whole training step", function()
+  it("survives every allocation failing, and leaves nothing behind", function()
+    local nn, optim = gan.nn, gan.optim
+    local net = nn.Sequential{
+      nn.Conv2d{ 1, 4, kernel_size = 3, padding = 1 }, nn.BatchNorm2d{ 4 }, nn.LeakyReLU{ 0.2 },
+      nn.MaxPool2d{ 2 }, nn.Dropout{ 0.3 }, nn.Flatten{}, nn.Linear{ 36, 8 }, nn.Tanh{},
+      nn.LayerNorm{ 8 }, nn.Linear{ 8, 1 },
+    }
+    local rnn, normed = nn.GRU{ 3, 4, batch_first = true }, nn.spectral_norm(nn.Linear{ 6, 5 })
+    local adam = optim.Adam{ net:parameters(), lr = 1e-3 }
+    local function step()
+      local loss = net(gan.randn(2, 1, 6, 6)):square():mean()
+        + rnn(gan.randn(2, 3, 3)):sum() + normed(gan.randn(2, 6)):square():mean()
+      adam:zero_grad()
+      loss:backward()
+      optim.clip_grad_norm(net:parameters(), 1)
+      adam:step()
+    end
+    gan.scope(step) -- what stays (moments, gradients of the other layers) is made now
+    local base, failures = settle(), 0
+    repeat
+      local ok, message = pcall(gan.scope, function()
+        gan.debug.fail_after(failures)
+        local fine, why = pcall(step)
+        gan.debug.fail_after(nil)
+        if not fine then error(why, 0) end
+      end)
+      if not ok then
+        failures = failures + 1
+        assert.matches("memory", tostring(message))
+      end
+    until ok
+    local now = settle()
+    assert.is_true(failures > 100)
+    assert.same({ base.tensors, base.nodes }, { now.tensors, now.nodes })
   end)
 end)

@@ -1,11 +1,7 @@
 -- The tensor as Lua sees it: making, reading, rows, elements, conversion, printing.
 local gan = require "gan"
-
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
+local support = require "tests.support"
+local fails = support.fails
 
 local real = gan.config.real
 
