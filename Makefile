@@ -68,7 +68,7 @@ ALL_O = $(RUNTIME_O) $(KERNEL_O) $(BUILD)/obj/embed.o
 HOSTS = $(HOST_C:tests/%.c=$(BUILD)/tests/%)
 
 .PHONY: all program module library double asan tsan hosts test run check install uninstall clean \
-  help
+  help print-blas
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -187,6 +187,10 @@ uninstall:
 
 clean:
 	rm -rf $(BUILD)
+
+# for scripts that link
+print-blas:
+	@echo '$(BLAS_LIBS)'
 
 help:
 	@echo 'make              the program, the module, the library: $(BUILD)/gan-lua gan.so libgan.a'

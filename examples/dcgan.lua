@@ -17,6 +17,8 @@ local opt = gan.opts{
   {"images", 60000, "use only the first so many images"},
   {"steps", 0, "stop after so many steps (0: do not)"},
   {"out", "runs/dcgan", "run folder"},
+  {"compile", false, "record a step and replay it: faster, with the same results"},
+  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -66,20 +68,20 @@ local function step(real)
   return {D = D_loss, G = G_loss}
 end
 
-local run = gan.report.run{opt.out, options = opt}
+local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 local fixed_codes = gan.randn(64, opt.code) -- the same for every picture
 
 local function draw(epoch)
   G:eval()
   local images = gan.no_grad(G, fixed_codes)
   G:train()
-  local path = run:path(("samples-%03d.png"):format(epoch))
-  assert(gan.image.save(path, images, {columns = 8, range = {-1, 1}}))
+  run:image(("samples-%03d"):format(epoch), images, {columns = 8, range = {-1, 1}})
   run:save{G = G, D = D}
 end
 
 gan.train.loop{
   epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
-  step = step, after_epoch = draw,
+  step = step, compile = opt.compile, after_epoch = draw,
+  state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt},
 }
 print("pictures, metrics and weights are in " .. opt.out)

@@ -30,7 +30,13 @@ static lua_State *main_state;
 static pthread_t main_thread;
 static const char *progname = "gan-lua";
 
+static int exit_code; /* of a script that ends with an error; 0: EXIT_FAILURE */
+
 /* ---- Ctrl-C ------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t deferred; /* a training loop looks at `pending` after every step */
+static volatile sig_atomic_t pending;  /* the signal that came meanwhile; 0: none */
+static bool taken;                     /* the loop knows of it */
 
 /* Hook that raises an error in the chunk that was interrupted. */
 static void stop (lua_State *L, lua_Debug *ar) {
@@ -42,6 +48,7 @@ static void stop (lua_State *L, lua_Debug *ar) {
 /*
 ** A signal may arrive in any thread, and only the main one may touch the state: others pass it on.
 ** After the first Ctrl-C a second one ends the program, should a long operation not come back.
+** SIGTERM comes here only while signals are deferred.
 */
 static void on_interrupt (int sig) {
   int events = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
@@ -49,8 +56,56 @@ static void on_interrupt (int sig) {
     pthread_kill(main_thread, sig);
     return;
   }
-  signal(sig, SIG_DFL);
+  signal(SIGINT, SIG_DFL);
+  if (deferred) {
+    signal(SIGTERM, SIG_DFL);
+    pending = sig;
+    return;
+  }
   lua_sethook(main_state, stop, events, 1);
+}
+
+static void catch_sigterm (bool wanted) {
+  void (*old)(int) = signal(SIGTERM, wanted ? on_interrupt : SIG_DFL);
+  if (old == SIG_IGN) signal(SIGTERM, SIG_IGN); /* whoever started us does not want it */
+}
+
+/*
+** program.defer(on) -> the value before. From defer(true) to defer(false), Ctrl-C and SIGTERM do
+** not stop the program: it asks program.pending(). A second signal stops it at once.
+*/
+static int program_defer (lua_State *L) {
+  bool before = deferred, on = lua_toboolean(L, 1);
+  int sig = taken ? 0 : pending;
+  lua_pushboolean(L, before);
+  if (on == before) return 1;
+  pending = 0;
+  taken = false;
+  deferred = on;
+  catch_sigterm(on);
+  if (on) signal(SIGINT, on_interrupt);
+  if (on || !sig) return 1;
+  if (sig == SIGTERM) raise(sig); /* it came after the last question */
+  return luaL_error(L, "interrupted!");
+}
+
+/* program.pending() -> the exit code for the signal that came, 130 or 143; nil: none came */
+static int program_pending (lua_State *L) {
+  if (!pending) return 0;
+  taken = true;
+  lua_pushinteger(L, 128 + pending);
+  return 1;
+}
+
+/* package.loaded["gan.program"]: what the library may ask of this program, and of no other host. */
+static void open_program (lua_State *L) {
+  static const luaL_Reg functions[] = {{"defer", program_defer},
+                                       {"pending", program_pending},
+                                       {NULL, NULL}};
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  luaL_newlib(L, functions);
+  lua_setfield(L, -2, "gan.program");
+  lua_pop(L, 1);
 }
 
 /* ---- messages ----------------------------------------------------------------------------- */
@@ -71,8 +126,19 @@ static int report (lua_State *L, int status) {
   return status;
 }
 
+/* An error object may say with which code the program ends: its field exit_code. */
+static void note_exit_code (lua_State *L) {
+  exit_code = 0;
+  if (!lua_istable(L, 1)) return;
+  lua_pushliteral(L, "exit_code");
+  lua_rawget(L, 1);
+  exit_code = (int)lua_tointeger(L, -1) & 255;
+  lua_pop(L, 1);
+}
+
 static int traceback (lua_State *L) {
   const char *msg = lua_tostring(L, 1);
+  note_exit_code(L);
   if (msg == NULL) {
     if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING) return 1;
     msg = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
@@ -430,6 +496,10 @@ static int reader_call (lua_State *L) {
   int status;
   luaL_checkany(L, 1);
   status = docall(L, lua_gettop(L) - 1, LUA_MULTRET);
+  if (status != LUA_OK && exit_code == 128 + SIGTERM) { /* whoever sent it wants no prompt */
+    report(L, status);
+    raise(SIGTERM);
+  }
   lua_pushboolean(L, status == LUA_OK);
   lua_insert(L, 1);
   return lua_gettop(L);
@@ -501,6 +571,7 @@ static int pmain (lua_State *L) {
   }
   luaL_openlibs(L);
   gan_openlibs(L);
+  open_program(L);
   create_arg_table(L, argv, argc, first);
   lua_gc(L, LUA_GCRESTART);
   lua_gc(L, LUA_GCINC, 0, 0, 0);
@@ -525,5 +596,6 @@ int main (int argc, char **argv) {
   ok = lua_toboolean(L, -1);
   report(L, status);
   lua_close(L);
-  return ok && status == LUA_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+  if (ok && status == LUA_OK) return EXIT_SUCCESS;
+  return exit_code ? exit_code : EXIT_FAILURE;
 }

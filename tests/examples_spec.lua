@@ -1,6 +1,7 @@
 -- Every example runs for a few steps on a few images, and its loss falls.
 
 local gan = require "gan"
+local killing = require "tests.killing"
 
 -- example -> further options, the loss that must fall (nil: only be finite), and how far
 local examples = {
@@ -50,10 +51,33 @@ describe("the example", function()
       os.execute("rm -rf '" .. folder .. "'")
     end)
 
+    it(name .. " resumes to the same weights, from the middle of an epoch", function()
+      if not has_data then
+        pending "Fashion-MNIST is not installed"
+        return
+      end
+      local whole, halves = os.tmpname(), os.tmpname()
+      os.remove(whole)
+      os.remove(halves)
+      local options = "--images 96 --batch-size 16 --epochs 3"
+        .. (name == "dcgan" and " --width 4" or "")
+      for _, command in ipairs{ options .. " --steps 11 --out " .. whole,
+        options .. " --steps 4 --out " .. halves, "--resume --steps 9 --out " .. halves,
+        "--resume --steps 11 --out " .. halves } do
+        local ok, text = run(name, command)
+        assert.is_true(ok, text)
+      end
+      assert.equal(killing.log(whole), killing.log(halves))
+      assert.is_true(killing.read(whole .. "/weights.safetensors")
+        == killing.read(halves .. "/weights.safetensors"), "the weights differ")
+      os.execute(("rm -rf '%s' '%s'"):format(whole, halves))
+    end)
+
     it(name .. " explains its options", function()
       local ok, text = run(name, "--help")
       assert.is_true(ok, text)
-      for _, option in ipairs{ "--epochs", "--batch-size", "--lr", "--seed", "--out", "--steps" } do
+      for _, option in ipairs{ "--epochs", "--batch-size", "--lr", "--seed", "--out", "--steps",
+        "--resume" } do
         assert.matches(option .. " ", text, 1, true)
       end
       ok, text = run(name, "--epoch 3")

@@ -207,6 +207,19 @@ describe("files.write_png and read_image", function()
     end
     refused("no signature", files.read_image(write("x.jpg", "\xff" .. jpeg)))
     refused("JPEG: no marker at byte 2", files.read_image(write("x.jpg", "\xff\xd8\0\0")))
+    local scan = jpeg:find("\xff\xda", 1, true)
+    for _, byte in ipairs{ "\x03", "\x30", "\x04" } do
+      refused("a table that the scan needs is missing", files.read_image(write("x.jpg",
+        jpeg:sub(1, scan + 5) .. byte .. jpeg:sub(scan + 7))))
+    end
+    local steps = jpeg:find("\xff\xdb", 1, true)
+    refused("wrong quantisation", files.read_image(write("x.jpg",
+      jpeg:sub(1, steps + 3) .. "\x04" .. jpeg:sub(steps + 5))))
+    refused("too many scans", files.read_image(write("x.jpg",
+      jpeg:sub(1, scan - 1) .. jpeg:sub(scan, -3):rep(101) .. jpeg:sub(-2))))
+    local frame = jpeg:find("\xff\xc0", 1, true)
+    refused("are too many for", files.read_image(write("x.jpg",
+      jpeg:sub(1, frame + 4) .. "\8\0\8\0" .. jpeg:sub(frame + 9))))
     local table = jpeg:find("\xff\xc4", 1, true)
     refused("wrong Huffman table", files.read_image(write("x.jpg",
       jpeg:sub(1, table + 4) .. ("\xff"):rep(16) .. jpeg:sub(table + 21))))

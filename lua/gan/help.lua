@@ -11,9 +11,10 @@ local help = {}
 
 -- the parts of the library that are written in Lua, in the order in which they are listed
 local parts = { "nn", "nn.init", "optim", "loss", "data", "image", "train", "metrics", "report",
-  "json", "files" }
+  "noise", "vae", "onnx", "json", "files" }
 
--- what gan itself has besides ops
+-- what gan itself has besides ops: name, summary, and for some the module whose first comment says
+-- more
 local core = {
   { "tensor", "tensor(value, {dtype=, shape=}): a tensor from a number, nested table or bytes" },
   { "manual_seed", "manual_seed(n): starts the generator again; same seed, same numbers" },
@@ -25,6 +26,8 @@ local core = {
   { "memory", "memory(): bytes in use, their peak, numbers of tensors and graph nodes" },
   { "memory_limit", "memory_limit(bytes): the most that tensors may use; nil: no limit" },
   { "threads", "threads(n): sets or tells the number of threads" },
+  { "compile", "compile(step): records a training step and replays it", "compile" },
+  { "profile", "profile(f, ...): where the time of f(...) goes, op by op", "profile" },
   { "gradcheck", "gradcheck(f, x...): compares gradients with finite differences" },
 }
 
@@ -313,6 +316,11 @@ local function name_of(v)
       end
     end
   end
+  for _, entry in ipairs(core) do
+    if rawequal(gan[entry[1]], v) then
+      return entry[1]
+    end
+  end
   return tostring(v)
 end
 
@@ -333,7 +341,8 @@ function help.text(topic)
   end
   for _, entry in ipairs(core) do
     if entry[1] == topic then
-      return "gan." .. entry[2]
+      local more = entry[3] and blocks(entry[3])[1]
+      return "gan." .. entry[2] .. (more and "\n\n" .. more.text or "")
     end
   end
   local part, name = find_in_parts(topic)

@@ -94,10 +94,22 @@ function image.save(path, x, given)
   return gan.files.write_png(path, to_bytes(x, check_range("image.save", x, o.range)))
 end
 
---- image.load(path, {channels=}) -> uint8 (C, H, W), or nil and a message. PNG or JPEG; channels 1
--- is grey, 3 is RGB; default: as in the file.
+--- image.load(path, {channels=, size=, fit="crop"}) -> uint8 (C, H, W), or nil and a message
+--
+-- PNG or JPEG; channels 1 is grey, 3 is RGB; default: as in the file. size: a number of pixels, or
+-- {height, width}; fit "crop" keeps the proportions and cuts off evenly what does not fit,
+-- "stretch" does not keep them.
 function image.load(path, given)
-  return gan.files.read_image(path, given)
+  local o = options.check("image.load", given or {},
+    "; channels:count? size:ints? fit:crop|stretch=crop")
+  if not o.size then
+    return gan.files.read_image(path, { channels = o.channels })
+  end
+  local size = type(o.size) == "table" and o.size or { o.size, o.size }
+  if not size[2] then
+    error("image.load: option 'size' is a number of pixels or {height, width}", 2)
+  end
+  return gan.files.read_picture(path, o.channels or 0, size[1], size[2], o.fit == "crop")
 end
 
 return image

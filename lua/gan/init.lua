@@ -11,6 +11,10 @@ local parts = {
   data = "gan.data",
   image = "gan.image",
   train = "gan.train",
+  metrics = "gan.metrics",
+  noise = "gan.noise",
+  vae = "gan.vae",
+  checkpoint = "gan.checkpoint",
   report = "gan.report",
   repl = "gan.repl",
   help = "gan.help",
@@ -19,7 +23,18 @@ local parts = {
   gradcheck = "gan.gradcheck",
   pretty = "gan.pretty",
   opts = "gan.train.options",
+  onnx = "gan.onnx",
+  profile = "gan.profile",
+  compile = "gan.compile",
+  adversarial = "gan.adversarial",
+  doctor = "gan.doctor",
 }
+
+-- Where package.loaded was emptied, the library is loaded again, and all of it: its parts share
+-- state through their modules.
+for key in pairs(parts) do
+  rawset(gan, key, nil)
+end
 
 return setmetatable(gan, {
   __index = function(self, key)

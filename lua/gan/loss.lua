@@ -47,117 +47,12 @@ function loss.kl_gaussian(mu, logvar, given)
   return per_sample((mu:square() + logvar:exp() - logvar - 1) * 0.5, given, "kl_gaussian")
 end
 
--- ---- adversarial losses on probabilities ----------------------------------------------------
--- p is what the discriminator says, the probability that its input is real, in [0, 1].
+-- ---- codes; adversarial losses and their penalties ------------------------------------------
 
---- -ln(p), averaged.
-local function minus_log(p)
-  return gan.bce_loss(p, gan.ones_like(p))
-end
-
---- -ln(1 - p), averaged.
-local function minus_log_rest(p)
-  return gan.bce_loss(p, gan.zeros_like(p))
-end
-
---- The discriminator's loss: -ln(p_real) on real inputs and -ln(1 - p_fake) on generated ones,
--- each averaged over its batch. Either may be left out (nil), for updates in two halves.
-function loss.gan_discriminator_loss(p_real, p_fake)
-  if not p_real then
-    return minus_log_rest(p_fake)
-  elseif not p_fake then
-    return minus_log(p_real)
+for _, part in ipairs{ "codes", "adversarial", "penalty" } do
+  for name, f in pairs(require("gan.loss." .. part)) do
+    loss[name] = f
   end
-  return minus_log(p_real) + minus_log_rest(p_fake)
-end
-
---- The generator's loss "in practice" (non-saturating): -ln(p_fake).
-function loss.gan_generator_loss(p_fake)
-  return minus_log(p_fake)
-end
-
---- The generator's loss of the minimax game: ln(1 - p_fake), which vanishes where the
--- discriminator is sure.
-function loss.gan_generator_minimax_loss(p_fake)
-  return -minus_log_rest(p_fake)
-end
-
--- ---- the same on logits, p = sigmoid(x) -----------------------------------------------------
--- Equal values and gradients, and finite ones for any x: -ln sigmoid(x) = softplus(-x).
-
---- As gan_discriminator_loss, from the discriminator's logits.
-function loss.gan_discriminator_loss_logits(real, fake)
-  if not real then
-    return -(-fake):logsigmoid():mean()
-  elseif not fake then
-    return -real:logsigmoid():mean()
-  end
-  return -(real:logsigmoid():mean() + (-fake):logsigmoid():mean())
-end
-
---- As gan_generator_loss, from logits.
-function loss.gan_generator_loss_logits(fake)
-  return -fake:logsigmoid():mean()
-end
-
---- As gan_generator_minimax_loss, from logits.
-function loss.gan_generator_minimax_loss_logits(fake)
-  return (-fake):logsigmoid():mean()
-end
-
---- Pairs of losses on the discriminator's raw outputs: loss.adversarial.hinge.discriminator(real,
--- fake) and .generator(fake). Names: minimax, non_saturating, least_squares (Mao et al. 2017),
--- hinge (Lim and Ye 2017), wasserstein (Arjovsky et al. 2017).
-loss.adversarial = {
-  minimax = {
-    discriminator = loss.gan_discriminator_loss_logits,
-    generator = loss.gan_generator_minimax_loss_logits,
-  },
-  non_saturating = {
-    discriminator = loss.gan_discriminator_loss_logits,
-    generator = loss.gan_generator_loss_logits,
-  },
-  least_squares = {
-    discriminator = function(real, fake)
-      return ((real - 1):square():mean() + fake:square():mean()) * 0.5
-    end,
-    generator = function(fake) return (fake - 1):square():mean() * 0.5 end,
-  },
-  hinge = {
-    discriminator = function(real, fake)
-      return (1 - real):relu():mean() + (1 + fake):relu():mean()
-    end,
-    generator = function(fake) return -fake:mean() end,
-  },
-  wasserstein = {
-    discriminator = function(real, fake) return fake:mean() - real:mean() end,
-    generator = function(fake) return -fake:mean() end,
-  },
-}
-
--- ---- penalties ------------------------------------------------------------------------------
-
---- The penalty of Gulrajani et al. 2017: mean over the batch of (|gradient of D| - center)^2 at
--- random points between real and fake inputs (N, ...). Multiply by 10 and add to the critic's
--- loss. Option center = 1.
-function loss.gradient_penalty(D, real, fake, given)
-  local o = options.check("gradient_penalty", given or {}, "; center:number=1")
-  local sizes = { real:size(1) }
-  for i = 2, real:dim() do
-    sizes[i] = 1
-  end
-  local part = gan.rand(sizes)
-  local between = gan.require_grad((part * real + (1 - part) * fake):detach())
-  local slope = gan.grad(D(between):sum(), between, { create_graph = true })
-  return (slope:flatten(2):norm(2, { dims = { 2 } }) - o.center):square():mean()
-end
-
---- R1 of Mescheder et al. 2018: mean over the batch of |gradient of D|^2 at real inputs; multiply
--- by gamma / 2.
-function loss.r1_penalty(D, real)
-  local x = gan.require_grad(real:detach())
-  local slope = gan.grad(D(x):sum(), x, { create_graph = true })
-  return slope:square():flatten(2):sum(2):mean()
 end
 
 return loss

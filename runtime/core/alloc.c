@@ -7,11 +7,15 @@
 ** remember the size, so blocks have no header.
 */
 #include <stdlib.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "core.h"
 
 #define SMALL 4096 /* up to here classes are multiples of 64 bytes; above, 8 per power of two */
 #define CACHE_DEFAULT ((size_t)512 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 /* Index and size of the class of a request; -1 where blocks are too large to be kept. */
 static int size_class (size_t bytes, size_t *rounded) {
@@ -46,13 +50,32 @@ static bool failure_due (gan_alloc_state *m) {
   return true;
 }
 
+/* Large blocks lie on huge pages where the system has them for the asking: a loop with large strides
+   would otherwise spend its time on address translation, and the first use on page faults. */
+static void *system_block (size_t size) {
+#if defined(MADV_HUGEPAGE)
+  if (size >= 2 * HUGE_PAGE) {
+    void *p = aligned_alloc(HUGE_PAGE, (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+    if (p) madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    return p;
+  }
+#endif
+  return aligned_alloc(64, size);
+}
+
 static void *fresh_block (gan_ctx *c, size_t size) {
-  void *p = aligned_alloc(64, size);
+  void *p = system_block(size);
   if (!p && c->mem.cached) { /* the system is short: give back what is kept, then once more */
     gan_memory_trim(c);
-    p = aligned_alloc(64, size);
+    p = system_block(size);
   }
   return p;
+}
+
+/* What a step needed at once it will need again: up to that, blocks are kept whatever their sum. */
+static bool worth_keeping (const gan_alloc_state *m, size_t size) {
+  size_t kept = m->cached + size;
+  return kept <= m->cache_limit || m->live + kept <= m->peak + m->peak / 8;
 }
 
 void *gan_malloc (gan_ctx *c, size_t bytes) {
@@ -81,7 +104,7 @@ void gan_free (gan_ctx *c, void *p, size_t bytes) {
   size_t size;
   int k = size_class(bytes, &size);
   m->live -= size;
-  if (k < 0 || m->cached + size > m->cache_limit) {
+  if (k < 0 || !worth_keeping(m, size)) {
     free(p);
     return;
   }

@@ -10,6 +10,8 @@
 
 #include "graph.h"
 #include "op.h"
+#include "profile.h"
+#include "tape.h"
 
 /* A leaf that received a gradient, and what a pass around this one had collected for it. */
 typedef struct {
@@ -127,6 +129,27 @@ static bool fits (gan_ctx *c, const gan_node *n, int i, const gan_tensor *g) {
   return false;
 }
 
+/* For the profiler: the gradients that came, what was saved, the gradients made. */
+static double pass_bytes (const gan_node *n, gan_tensor **gx) {
+  double bytes = 0;
+  for (int k = 0; k < n->nout; k++)
+    bytes += gan_profile_bytes(n->gy[k]) + gan_profile_bytes(n->saved[k]);
+  for (int k = 0; k < n->nargs; k++)
+    if (n->op->parsed->p[k].kind <= GAN_K_ANYOPERAND && n->a[k].n >= 0 &&
+        n->op->parsed->p[k].kind != GAN_K_TENSORS)
+      bytes += gan_profile_bytes(n->a[k].t);
+  for (int i = 0; i < n->nin; i++) bytes += gan_profile_bytes(gx[i]);
+  return bytes;
+}
+
+/* While a step is recorded or replayed its own plan says which memory is shared. */
+gan_tensor *gan_over_gradient (gan_ctx *c, gan_tensor *g, const gan_tensor *x) {
+  bool alone = g->refs == 1 && g->st->refs == 1 && !g->st->drop && !gan_tracked(g);
+  if (alone && !c->recording && !c->tape && !c->plan && gan_is_dense(g) && gan_same_layout(g, x))
+    return g;
+  return gan_new_like(c, x, GAN_REAL);
+}
+
 static bool differentiate (gan_ctx *c, gan_node *n, gan_tensor **gx) {
   if (n->custom) { /* the ops it calls report under their own names */
     if (!n->custom->backward(c, n->ud, n->nout, n->gy, n->nin, gx) && !c->status)
@@ -134,10 +157,16 @@ static bool differentiate (gan_ctx *c, gan_node *n, gan_tensor **gx) {
     return !c->status;
   }
   const gan_op *before = c->op;
+  gan_profile_mark mark = { 0 };
+  if (c->profile) mark = gan_profile_begin(c);
+  bool taped = c->tape && !c->recording && gan_tape_begin(c);
   bool fused = n->op->fused && !c->recording && !c->composed;
   c->op = n->op;
   (fused ? n->op->fused : n->op->vjp)(c, n, n->gy, gx);
   c->op = before;
+  if (taped && c->status) gan_tape_cancel(c);
+  else if (taped) gan_tape_backward(c, n, fused, gx);
+  if (c->profile) gan_profile_end(c, &mark, n->op, true, mark.counted ? pass_bytes(n, gx) : 0);
   return !c->status;
 }
 
@@ -208,6 +237,7 @@ static gan_tensor *seed (gan_ctx *c, gan_tensor *y, gan_tensor *gy) {
                     "without one being given", gan_shape_of(c, y));
   gan_tensor *one = gan_new(c, GAN_REAL, y->ndim, y->shape);
   if (one) *gan_reals(one) = 1;
+  if (one && c->tape) gan_tape_constant(c, one);
   return one;
 }
 
@@ -272,9 +302,12 @@ static void finish (gan_walk *w) {
 static bool settle (gan_ctx *c, gan_tensor *leaf, bool record) {
   gan_tensor *g = leaf->pending;
   if (record || (g->refs == 1 && g->st->refs == 1 && gan_same_layout(g, leaf))) return true;
+  bool taped = c->tape && gan_tape_begin(c);
   gan_tensor *own = gan_new_like(c, leaf, GAN_REAL);
-  if (!own) return false;
   gan_copy_into(c, own, g);
+  if (taped && own) gan_tape_copy(c, own, g);
+  else if (taped) gan_tape_cancel(c);
+  if (!own) return false;
   leaf->pending = gan_retain(own);
   gan_release(g);
   return true;
@@ -288,6 +321,7 @@ static bool settle_all (gan_walk *w, bool record) {
   for (int k = 0; ok && k < w->nleaves; k++) {
     gan_tensor *leaf = w->leaves[k].leaf;
     gan_frame_open(c);
+    if (leaf->grad && c->tape) gan_tape_adds(c, leaf->grad);
     ok = !leaf->grad || deposit(c, &leaf->pending, leaf->grad);
     gan_frame_close(c);
     gan_frame_open(c);
@@ -319,6 +353,7 @@ bool gan_backward (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int ninputs, gan_t
     leaf->grad = leaf->pending;
     leaf->pending = NULL;
     gan_release(old);
+    if (c->tape) gan_tape_grad_set(c, leaf);
   }
   finish(&w);
   return ok;

@@ -17,11 +17,14 @@ typedef struct gan_storage gan_storage;
 typedef struct gan_node gan_node;
 typedef struct gan_op gan_op;
 typedef struct gan_arg gan_arg;
+typedef struct gan_tape gan_tape;
+typedef struct gan_replay gan_replay;
 
 /* ---- storage and tensor ------------------------------------------------------------------- */
 
 struct gan_storage {
   int refs;
+  uint64_t id;      /* never given twice in a context */
   uint64_t version; /* raised by every change in place; saved tensors remember it */
   size_t bytes;
   void *data;                /* 64-byte aligned when the runtime allocated it */
@@ -34,8 +37,10 @@ struct gan_tensor {
   uint8_t dtype; /* gan_dtype */
   uint8_t ndim;
   bool requires_grad; /* a leaf that collects gradients */
+  bool planned;       /* belongs to the plan of a compiled step */
   bool is_number;     /* made from a Lua number: has no dtype of its own in comparisons */
   gan_ctx *c;
+  uint64_t id; /* never given twice in a context */
   gan_storage *st;
   void *data;    /* first element; inside st->data */
   int64_t numel; /* product of the shape, 1 for 0 dimensions */
@@ -99,6 +104,11 @@ struct gan_ctx {
   bool (*relieve)(gan_ctx *c, void *host);
   void *host;
   struct gan_profile *profile; /* NULL: off */
+  uint64_t ids;   /* numbers given to tensors and storages */
+  gan_tape *tape; /* what writes down the operations; NULL: nothing does */
+  gan_replay *plan; /* the replay under way: tensors come from it; NULL: none */
+  int64_t io_faults, io_after; /* tests: so many file operations fail after so many good ones */
+  int io_error;                /* with this errno; 0: the process is killed */
 };
 
 /* ---- alloc.c ------------------------------------------------------------------------------ */
@@ -163,6 +173,19 @@ int gan_dim(gan_ctx *c, const gan_tensor *t, int64_t dim);
 /* product of n sizes; false on overflow of int64 or of the byte count with `item` bytes each */
 bool gan_count(int n, const int64_t *shape, size_t item, int64_t *numel);
 
+/* Uninitialised memory with one owner; NULL and an error without memory. */
+gan_storage *gan_storage_new(gan_ctx *c, size_t bytes);
+
+/* gives up one share of a storage */
+void gan_storage_release(gan_ctx *c, gan_storage *s);
+
+/* A storage of `bytes` bytes at data, with one owner, which calls drop(owner) when it goes, and a
+   header over it; `t` owes its shape, strides and number of elements. Neither is in a frame. NULL
+   and an error without memory (drop is then not called). */
+gan_storage *gan_storage_over(gan_ctx *c, void *data, size_t bytes, void (*drop)(void *owner),
+                              void *owner);
+gan_tensor *gan_header_over(gan_ctx *c, gan_dtype dtype, int ndim, gan_storage *s);
+
 /* the element at an offset in elements, as double */
 double gan_item(const gan_tensor *t, int64_t offset);
 void gan_touch(gan_tensor *t);                        /* the storage changed: raises its version */
@@ -198,6 +221,11 @@ void gan_philox(uint64_t seed, uint64_t counter, uint32_t out[4]);
 void gan_fill_uniform(gan_ctx *c, int64_t n, gan_real *y, double lo, double hi); /* [lo, hi) */
 void gan_fill_normal(gan_ctx *c, int64_t n, gan_real *y, double mean, double std);
 void gan_fill_mask(gan_ctx *c, int64_t n, gan_real *y, double p, double value); /* or 0 */
+
+/* ---- profile.c ---------------------------------------------------------------------------- */
+
+/* Products and convolutions tell how many floating point operations they do, for the profiler. */
+void gan_count_work(double flops);
 
 /* ---- autograd.c --------------------------------------------------------------------------- */
 

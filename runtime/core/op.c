@@ -6,6 +6,8 @@
 
 #include "../kernels/isa.h"
 #include "op.h"
+#include "profile.h"
+#include "tape.h"
 
 /* ---- contexts ----------------------------------------------------------------------------- */
 
@@ -26,6 +28,7 @@ static void pop_to (gan_ctx *c, int mark) {
 /* Tensors that the host still holds keep a pointer to the context: it must release them first. */
 void gan_close (gan_ctx *c) {
   if (!c) return;
+  gan_profile_stop(c);
   pop_to(c, 0);
   gan_free(c, c->temps, (size_t)c->temps_size * sizeof *c->temps);
   gan_free(c, c->marks, (size_t)c->marks_size * sizeof *c->marks);
@@ -53,6 +56,10 @@ static bool grow (gan_ctx *c, void **array, int *size, size_t item) {
 
 gan_tensor *gan_temp (gan_ctx *c, gan_tensor *t) {
   if (!t) return NULL;
+  if (t->planned) { /* the plan owns it: the share given here is one too many */
+    gan_release(t);
+    return t;
+  }
   if (c->ntemps == c->temps_size &&
       !grow(c, (void **)&c->temps, &c->temps_size, sizeof *c->temps)) {
     gan_release(t);
@@ -204,6 +211,33 @@ static void check_nan (gan_ctx *c, const gan_op *op, const gan_arg *a, int nout,
     }
 }
 
+/* ---- profiling ---------------------------------------------------------------------------- */
+
+static bool add_bytes (gan_ctx *c, gan_tensor *t, const gan_param *p, void *ud) {
+  (void)c, (void)p;
+  *(double *)ud += gan_profile_bytes(t);
+  return false;
+}
+
+static void profiled_forward (gan_ctx *c, const gan_op *op, const gan_arg *a, int nout,
+                              gan_tensor **out) {
+  gan_profile_mark m = gan_profile_begin(c);
+  double bytes = 0;
+  op->forward(c, a, out);
+  if (m.counted) any_input(c, op->parsed, a, add_bytes, &bytes);
+  for (int i = 0; m.counted && i < nout; i++) bytes += gan_profile_bytes(out[i]);
+  gan_profile_end(c, &m, op, false, bytes);
+}
+
+/* Writes a call down once it has succeeded. */
+static void tape_forward (gan_ctx *c, const gan_op *op, const gan_arg *a, int nout,
+                          gan_tensor **out) {
+  bool whole = c->status == GAN_OK;
+  for (int i = 0; i < nout; i++) whole &= out[i] != NULL;
+  if (whole) gan_tape_forward(c, op, a, nout, out);
+  else gan_tape_cancel(c);
+}
+
 /* ---- running an op ------------------------------------------------------------------------ */
 
 int gan_op_nout (gan_ctx *c, gan_op *op, const gan_arg *a) {
@@ -235,9 +269,12 @@ static bool forward (gan_ctx *c, gan_op *op, const gan_arg *a, int nout, gan_ten
   memset(out, 0, (size_t)nout * sizeof *out);
   c->recording = recording && (op->flags & GAN_COMPOSITE);
   c->depth++;
-  op->forward(c, a, out);
+  bool taped = c->tape && !(op->flags & GAN_COMPOSITE) && gan_tape_begin(c);
+  if (c->profile) profiled_forward(c, op, a, nout, out);
+  else op->forward(c, a, out);
   c->depth--;
   c->recording = recording;
+  if (taped) tape_forward(c, op, a, nout, out);
   if (s->mutates) any_input(c, s, a, raise_version, NULL);
   for (int i = 0; i < nout; i++)
     if (!c->status && !out[i])

@@ -144,6 +144,10 @@ static inline bool gan_wants (const gan_node *n, int i) {
   return e->leaf ? (e->leaf->wanted & n->c->level) != 0 : e->node && e->node->needed;
 }
 
+/* For fused gradients: g, the gradient that arrived, when nobody reads it after them and its memory
+   may hold a result with x's shape and layout; otherwise a new tensor like x. [temp] */
+gan_tensor *gan_over_gradient(gan_ctx *c, gan_tensor *g, const gan_tensor *x);
+
 /* Saved output k, connected to the graph when the gradient is being recorded. [temp] */
 gan_tensor *gan_saved_out(gan_ctx *c, const gan_node *n, int k);
 

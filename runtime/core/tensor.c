@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "op.h"
+#include "tape.h"
 
 /* ---- sizes -------------------------------------------------------------------------------- */
 
@@ -34,18 +35,19 @@ static void row_major (int ndim, const int64_t *shape, int64_t *stride) {
 
 /* ---- making and freeing ------------------------------------------------------------------- */
 
-static gan_storage *storage_new (gan_ctx *c, size_t bytes) {
+gan_storage *gan_storage_new (gan_ctx *c, size_t bytes) {
   gan_storage *s = gan_malloc(c, sizeof *s);
   if (!s) return NULL;
-  *s = (gan_storage){ .refs = 1, .bytes = bytes };
+  *s = (gan_storage){ .refs = 1, .id = ++c->ids, .bytes = bytes };
   if (bytes && !(s->data = gan_malloc(c, bytes))) {
     gan_free(c, s, sizeof *s);
     return NULL;
   }
+  if (c->tape) gan_tape_memory_made(c, s);
   return s;
 }
 
-static void storage_release (gan_ctx *c, gan_storage *s) {
+void gan_storage_release (gan_ctx *c, gan_storage *s) {
   if (!s || --s->refs > 0) return;
   if (s->drop) s->drop(s->owner);
   else gan_free(c, s->data, s->bytes);
@@ -56,14 +58,15 @@ static void storage_release (gan_ctx *c, gan_storage *s) {
 static gan_tensor *header_new (gan_ctx *c, gan_dtype dtype, int ndim, gan_storage *s) {
   gan_tensor *t = gan_malloc(c, sizeof *t);
   if (!t) {
-    storage_release(c, s);
+    gan_storage_release(c, s);
     return NULL;
   }
   t->refs = 1;
   t->dtype = (uint8_t)dtype;
   t->ndim = (uint8_t)ndim;
-  t->requires_grad = t->is_number = false;
+  t->requires_grad = t->is_number = t->planned = false;
   t->c = c;
+  t->id = ++c->ids;
   t->st = s;
   t->data = s->data;
   t->node = NULL;
@@ -71,11 +74,21 @@ static gan_tensor *header_new (gan_ctx *c, gan_dtype dtype, int ndim, gan_storag
   t->grad = t->pending = NULL;
   t->wanted = t->pending_pass = 0;
   c->mem.tensors++;
+  if (c->tape) gan_tape_tensor_made(c, t);
   return t;
+}
+
+gan_tensor *gan_header_over (gan_ctx *c, gan_dtype dtype, int ndim, gan_storage *s) {
+  return header_new(c, dtype, ndim, s);
 }
 
 gan_tensor *gan_new (gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shape) {
   if (c->status) return NULL;
+  if (c->plan) {
+    gan_tensor *t = gan_replay_next(c, dtype, ndim, shape);
+    if (t) row_major(ndim, shape, t->stride); /* the caller may have changed it since */
+    if (t) return t;
+  }
   if (ndim < 0 || ndim > GAN_MAXDIM)
     return gan_fail(c, GAN_EARG, "%d dimensions asked for, at most %d are possible", ndim,
                     GAN_MAXDIM);
@@ -86,13 +99,24 @@ gan_tensor *gan_new (gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shape
                       gan_shape_text(c, ndim, shape));
   if (!gan_count(ndim, shape, gan_dtype_size(dtype), &numel))
     return gan_fail(c, GAN_EARG, "shape %s has too many elements", gan_shape_text(c, ndim, shape));
-  gan_storage *s = storage_new(c, (size_t)numel * gan_dtype_size(dtype));
+  gan_storage *s = gan_storage_new(c, (size_t)numel * gan_dtype_size(dtype));
   gan_tensor *t = s ? header_new(c, dtype, ndim, s) : NULL;
   if (!t) return NULL;
   t->numel = numel;
   if (ndim) memcpy(t->shape, shape, (size_t)ndim * sizeof *shape); /* shape may be NULL */
   row_major(ndim, shape, t->stride);
   return gan_temp(c, t);
+}
+
+gan_storage *gan_storage_over (gan_ctx *c, void *data, size_t bytes, void (*drop)(void *owner),
+                               void *owner) {
+  gan_storage *s = gan_storage_new(c, 0);
+  if (!s) return NULL;
+  s->data = data;
+  s->bytes = bytes;
+  s->drop = drop;
+  s->owner = owner;
+  return s;
 }
 
 static void keep_host_memory (void *owner) {
@@ -105,7 +129,7 @@ gan_tensor *gan_wrap (gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shap
   int64_t numel;
   if (ndim < 0 || ndim > GAN_MAXDIM || !gan_count(ndim, shape, gan_dtype_size(dtype), &numel))
     return gan_fail(c, GAN_EARG, "wrap: the shape is not possible");
-  gan_storage *s = storage_new(c, 0);
+  gan_storage *s = gan_storage_new(c, 0);
   if (!s) return NULL;
   gan_tensor *t = header_new(c, dtype, ndim, s);
   if (!t) return NULL;
@@ -122,6 +146,11 @@ gan_tensor *gan_wrap (gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shap
 gan_tensor *gan_view (gan_ctx *c, const gan_tensor *x, int ndim, const int64_t *shape,
                       const int64_t *stride, int64_t offset) {
   if (c->status || !x) return NULL;
+  if (c->plan) {
+    int64_t bytes = offset * (int64_t)gan_dtype_size((gan_dtype)x->dtype);
+    gan_tensor *t = gan_replay_next_view(c, x, ndim, shape, stride, bytes);
+    if (t) return t;
+  }
   x->st->refs++;
   gan_tensor *t = header_new(c, x->dtype, ndim, x->st);
   if (!t) return NULL;
@@ -149,12 +178,14 @@ gan_tensor *gan_new_like (gan_ctx *c, const gan_tensor *x, gan_dtype dtype) {
 gan_tensor *gan_new_zero (gan_ctx *c, gan_dtype dtype, int ndim, const int64_t *shape) {
   gan_tensor *t = gan_new(c, dtype, ndim, shape);
   if (t && t->numel) memset(t->data, 0, (size_t)t->numel * gan_dtype_size(dtype));
+  if (t && c->tape) gan_tape_constant(c, t);
   return t;
 }
 
 gan_tensor *gan_scalar (gan_ctx *c, double value) {
   gan_tensor *t = gan_new(c, GAN_REAL, 0, NULL);
   if (t) *gan_reals(t) = (gan_real)value;
+  if (t && c->tape) gan_tape_constant(c, t);
   return t;
 }
 
@@ -166,9 +197,10 @@ gan_tensor *gan_retain (gan_tensor *t) {
 void gan_release (gan_tensor *t) {
   if (!t || --t->refs > 0) return;
   gan_ctx *c = t->c;
+  if (c->tape) gan_tape_tensor_dies(c, t);
   gan_release(t->grad);
   gan_release(t->pending);
-  storage_release(c, t->st);
+  gan_storage_release(c, t->st);
   if (t->node) gan_node_release(t->node);
   c->mem.tensors--;
   gan_free(c, t, sizeof *t);

@@ -33,7 +33,8 @@ gan_tensor *gan_read_file(gan_ctx *c, const char *path, uint64_t max);
 
 /*
 ** Atomic replacement: bytes go to a temporary file in the same folder, which takes the place of
-** `path` on commit, after it is on the disk. Until then, and after a failure, `path` is as it was.
+** `path` on commit, after it is on the disk. Until then, and after a failure, `path` is as it was;
+** only when the folder itself cannot be synced is the new file there and its future uncertain.
 ** A symbolic link is followed. After gan_replace_open succeeded, call commit or cancel once.
 */
 typedef struct {
@@ -49,6 +50,17 @@ void gan_replace_cancel(gan_replacement *r);
 bool gan_replace_file(gan_ctx *c, const char *path, const void *data, size_t bytes);
 
 bool gan_make_folder(gan_ctx *c, const char *path); /* with its parents; an existing one is fine */
+bool gan_sync_file(gan_ctx *c, const char *path);    /* what was written is on the disk then */
+
+/* The files and folders in a folder, in the order of their bytes; without "." and "..". [temp] */
+typedef struct {
+  const char *name;
+  size_t at;
+  bool folder;
+} gan_folder_entry;
+
+bool gan_scan_folder(gan_ctx *c, const char *path, gan_folder_entry **entries, size_t *n);
+
 double gan_seconds(void);                           /* monotonic clock */
 int gan_terminal_width(int fd);                     /* columns; 0 when fd is not a terminal */
 uint32_t gan_crc32(uint32_t crc, const void *data, size_t bytes); /* start with 0 */
@@ -73,6 +85,17 @@ gan_tensor *gan_load_idx(gan_ctx *c, const char *path);
 /* A PNG or JPEG file as uint8 (channels, height, width). channels: 1 grey, 2 grey and alpha, 3 RGB,
    4 RGB and alpha, 0: as in the file. */
 gan_tensor *gan_read_image(gan_ctx *c, const char *path, int channels);
+
+#define GAN_PICTURE_MAX 16384 /* pixels of a side that may be asked for */
+
+typedef struct {
+  int height, width;
+  bool crop; /* keeps the proportions: what does not fit is cut off evenly; false: stretches */
+} gan_picture_size;
+
+/* The same in another size; NULL: as it is. */
+gan_tensor *gan_read_picture(gan_ctx *c, const char *path, int channels,
+                             const gan_picture_size *size);
 
 /* Writes uint8 (1..4 channels, height, width) or (height, width) as PNG, atomically. */
 bool gan_write_png(gan_ctx *c, const char *path, gan_tensor *image);
@@ -117,6 +140,93 @@ bool gan_load_safetensors(gan_ctx *c, const char *path, gan_weights *w);
 
 #define GAN_SAFETENSORS_HEADER ((uint64_t)100000000) /* longest header, as in the reference */
 #define GAN_SAFETENSORS_ALIAS "alias:"
+
+/* ---- npy.c, npz.c, npz_write.c ------------------------------------------------------------ */
+
+/*
+** The array of an npy file: floating point of 2, 4, 8 bytes as the compute type, bytes and booleans
+** as uint8, other integers as int64, of either byte order. Fortran order arrives as a view of
+** transposed memory. The header is parsed, never evaluated.
+*/
+gan_tensor *gan_load_npy(gan_ctx *c, const char *path);
+
+/* Writes t as it is (float32, or float64 in the double build, uint8, int64), atomically. */
+bool gan_save_npy(gan_ctx *c, const char *path, gan_tensor *t);
+
+/* The arrays of an npz archive, by name ("x" is the member "x.npy"), sorted; checksums verified. */
+bool gan_load_npz(gan_ctx *c, const char *path, gan_weights *w);
+gan_tensor *gan_load_npz_member(gan_ctx *c, const char *path, const char *name, size_t length);
+
+/* As gan_load_npz, without the arrays: the tensors of w are NULL. */
+bool gan_npz_names(gan_ctx *c, const char *path, gan_weights *w);
+
+/* Writes named tensors as an npz archive, atomically; deflated where that makes them shorter.
+   Sorts w's array by name. */
+bool gan_save_npz(gan_ctx *c, const char *path, gan_weights *w, bool deflate);
+
+/* ---- wav.c -------------------------------------------------------------------------------- */
+
+typedef struct {
+  int channels, bits; /* bits of a sample */
+  bool floating;
+  int64_t rate; /* frames in a second */
+  int64_t frames;
+  uint64_t begin; /* of the samples in the file */
+} gan_wav;
+
+bool gan_wav_header(gan_ctx *c, gan_file *f, gan_wav *w);
+
+/* `frames` frames from `start` (from 0) on as (channels, frames) at `to`: PCM as -1 .. 1. */
+bool gan_wav_read(gan_ctx *c, gan_file *f, const gan_wav *w, int64_t start, int64_t frames,
+                  gan_real *to);
+
+/* The same of a file as a tensor; frames < 0: up to the end. Fills w. */
+gan_tensor *gan_load_wav(gan_ctx *c, const char *path, int64_t start, int64_t frames, gan_wav *w);
+
+/* Writes the compute type (channels, frames) or (frames), atomically, with the rate, the bits and
+   the form of samples of `format`: PCM of 8, 16, 24, 32 bits or floating point of 32. */
+bool gan_save_wav(gan_ctx *c, const char *path, gan_tensor *x, const gan_wav *format);
+
+/* ---- csv.c -------------------------------------------------------------------------------- */
+
+typedef struct {
+  const char *s;
+  size_t length;
+} gan_text;
+
+/* A column by its name in the header, or (name.s NULL) by its number from 1 on. */
+typedef struct {
+  gan_text name;
+  int64_t number;
+} gan_csv_column;
+
+typedef struct {
+  char separator;
+  bool header;                   /* the first record holds the names */
+  const gan_csv_column *columns; /* of numbers; NULL: all but the labels */
+  size_t ncolumns;
+  const gan_csv_column *labels;
+  size_t nlabels;
+} gan_csv_options;
+
+typedef struct {
+  gan_text name;
+  gan_tensor *t;     /* int64 (rows): places in `classes` from 1 on */
+  gan_text *classes; /* in their order: of numbers where all are numbers, else of bytes */
+  size_t nclasses;
+} gan_csv_labels;
+
+/* All of it [temp]. */
+typedef struct {
+  gan_tensor *x; /* compute type (rows, n); NaN where a value is missing */
+  gan_text *names;
+  size_t n;
+  gan_csv_labels *labels;
+  size_t nlabels;
+} gan_csv;
+
+/* Reads a table, plain or gzip. Every record has as many fields as the first one. */
+bool gan_load_csv(gan_ctx *c, const char *path, const gan_csv_options *o, gan_csv *out);
 
 /* Number of leading bytes of s that are valid UTF-8 (RFC 3629): n when all are. */
 size_t gan_utf8_valid(const char *s, size_t n);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
+#include "image.h"
 #include "stb.h"
 
 #define LIMIT ((uint64_t)1 << 30) /* bytes of a file */
@@ -27,7 +27,9 @@
 #include <stb_image_write.h>
 
 bool gan_inflate (const void *in, size_t in_size, void *out, size_t out_size) {
+  char none[1]; /* stb calculates with the place of an empty result, too */
   if (in_size > INT_MAX || out_size > INT_MAX) return false;
+  if (out_size == 0) out = none;
   int n = stbi_zlib_decode_noheader_buffer(out, (int)out_size, in, (int)in_size);
   return n >= 0 && (size_t)n == out_size;
 }
@@ -52,8 +54,9 @@ gan_tensor *gan_read_image (gan_ctx *c, const char *path, int channels) {
   if (!gan_check_image(c, path, p, (size_t)size)) return NULL;
   if (!stbi_info_from_memory(p, size, &width, &height, &found))
     return gan_file_fail(c, path, "a malformed image header, or too large an image");
-  /* neither format packs more than some thousand pixels into a byte: no bombs */
-  if ((int64_t)width * height > (int64_t)size * 4096)
+  /* No bombs: a block of 64 pixels of a JPEG takes a bit at least; a PNG packs more than some
+     thousand pixels into a byte only when it is empty and large. */
+  if ((int64_t)width * height > (int64_t)size * (p[0] == 0xFF ? 512 : 4096))
     return gan_file_fail(c, path, "%d x %d pixels are too many for %d bytes", width, height, size);
   uint8_t *pixels = stbi_load_from_memory(p, size, &width, &height, &found, channels);
   if (!pixels) return gan_file_fail(c, path, "damaged image: %s", stbi_failure_reason());
@@ -63,6 +66,18 @@ gan_tensor *gan_read_image (gan_ctx *c, const char *path, int channels) {
   if (image) to_planes(gan_bytes(image), pixels, channels, (int64_t)height * width);
   stbi_image_free(pixels);
   return image;
+}
+
+gan_tensor *gan_read_picture (gan_ctx *c, const char *path, int channels,
+                              const gan_picture_size *size) {
+  gan_tensor *image = gan_read_image(c, path, channels);
+  if (!image || !size) return image;
+  int64_t shape[3] = {image->shape[0], size->height, size->width};
+  gan_tensor *out = gan_new(c, GAN_UINT8, 3, shape);
+  if (!out || !gan_resample(c, gan_bytes(image), (int)image->shape[0], (int)image->shape[1],
+                            (int)image->shape[2], size, gan_bytes(out)))
+    return NULL;
+  return out;
 }
 
 bool gan_write_png (gan_ctx *c, const char *path, gan_tensor *image) {

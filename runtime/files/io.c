@@ -6,6 +6,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,22 @@ gan_tensor *gan_read_file (gan_ctx *c, const char *path, uint64_t max) {
 
 /* ---- atomic replacement ------------------------------------------------------------------- */
 
+/* Tests let any step of a replacement fail, or kill the process there (gan.debug.fail_io). */
+static bool fails_here (gan_ctx *c) {
+  if (c->io_faults == 0 || c->io_after-- > 0) return false;
+  c->io_after = 0;
+  c->io_faults--;
+  if (c->io_error == 0) raise(SIGKILL);
+  errno = c->io_error;
+  return true;
+}
+
+/* A disk that fills up takes the first part of what is written. */
+static ssize_t write_some (gan_ctx *c, int fd, const char *p, size_t bytes) {
+  if (c->io_faults > 0 && c->io_after == 0) (void)!write(fd, p, bytes / 2);
+  return fails_here(c) ? -1 : write(fd, p, bytes < (1u << 30) ? bytes : (1u << 30));
+}
+
 static void replacement_free (gan_replacement *r) {
   if (r->fd >= 0) close(r->fd);
   r->fd = -1;
@@ -105,7 +122,8 @@ static void replacement_free (gan_replacement *r) {
 }
 
 /* Makes a new file beside the target. The kernel applies the umask: no need to ask for it. */
-static bool open_temporary (gan_replacement *r, size_t size) {
+static bool open_temporary (gan_ctx *c, gan_replacement *r, size_t size) {
+  if (fails_here(c)) return false;
   for (int k = 0; k < 1000; k++) {
     snprintf(r->temporary, size, "%s.%ld-%d.tmp", r->path, (long)getpid(), k);
     r->fd = open(r->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -124,7 +142,7 @@ bool gan_replace_open (gan_ctx *c, gan_replacement *r, const char *path) {
   if (r->path) {
     size_t size = strlen(r->path) + 48;
     r->temporary = malloc(size);
-    if (r->temporary && open_temporary(r, size)) {
+    if (r->temporary && open_temporary(c, r, size)) {
       if (exists) (void)!fchmod(r->fd, st.st_mode & 0777); /* keeps the rights where it may */
       return true;
     }
@@ -137,7 +155,7 @@ bool gan_replace_open (gan_ctx *c, gan_replacement *r, const char *path) {
 bool gan_replace_write (gan_ctx *c, gan_replacement *r, const void *data, size_t bytes) {
   const char *p = data;
   while (bytes > 0) {
-    ssize_t n = write(r->fd, p, bytes < (1u << 30) ? bytes : (1u << 30));
+    ssize_t n = write_some(c, r->fd, p, bytes);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       fail_errno(c, r->path, "writing");
@@ -149,29 +167,50 @@ bool gan_replace_write (gan_ctx *c, gan_replacement *r, const void *data, size_t
   return true;
 }
 
-/* Makes the new name itself survive a power cut; some file systems cannot, which is no error. */
-static void sync_folder_of (char *path) {
+/* On the disk; file systems that cannot say so are no error. */
+static bool sync_fd (gan_ctx *c, int fd) {
+  return !fails_here(c) && (fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP);
+}
+
+/* Makes the new name itself survive a power cut, where the folder may be opened. */
+static bool sync_folder_of (gan_ctx *c, char *path) {
   char *slash = strrchr(path, '/');
   if (slash) *slash = '\0';
   int fd = open(!slash ? "." : slash == path ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (slash) *slash = '/';
-  if (fd < 0) return;
-  fsync(fd);
+  if (fd < 0) return true;
+  bool ok = sync_fd(c, fd);
+  int e = errno;
   close(fd);
+  errno = e;
+  return ok;
+}
+
+static bool close_synced (gan_ctx *c, gan_replacement *r) {
+  bool ok = sync_fd(c, r->fd);
+  int e = errno;
+  bool closed = close(r->fd) == 0; /* network file systems report a full disk here */
+  r->fd = -1;
+  if (!ok) errno = e;
+  return ok && closed && !fails_here(c);
 }
 
 bool gan_replace_commit (gan_ctx *c, gan_replacement *r) {
-  bool ok = fsync(r->fd) == 0 || errno == EINVAL; /* EINVAL: a file system without fsync */
-  if (close(r->fd) != 0) ok = false;              /* network file systems report a full disk here */
-  r->fd = -1;
-  if (!ok || rename(r->temporary, r->path) != 0) {
-    fail_errno(c, r->path, "writing");
+  const char *what = "syncing";
+  bool ok = close_synced(c, r);
+  if (ok) {
+    what = "renaming";
+    ok = !fails_here(c) && rename(r->temporary, r->path) == 0;
+  }
+  if (!ok) {
+    fail_errno(c, r->path, what);
     gan_replace_cancel(r);
     return false;
   }
-  sync_folder_of(r->path);
+  ok = sync_folder_of(c, r->path);
+  if (!ok) fail_errno(c, r->path, "syncing the folder");
   replacement_free(r);
-  return true;
+  return ok;
 }
 
 void gan_replace_cancel (gan_replacement *r) {
@@ -199,6 +238,14 @@ static bool make_one (const char *path) {
   }
   errno = e;
   return false;
+}
+
+bool gan_sync_file (gan_ctx *c, const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  bool ok = fd >= 0 && sync_fd(c, fd);
+  if (!ok) fail_errno(c, path, "syncing");
+  if (fd >= 0) close(fd);
+  return ok;
 }
 
 bool gan_make_folder (gan_ctx *c, const char *path) {

@@ -6,24 +6,24 @@
 ** no recursion, no tree of tokens (a general parser needs more memory than the header), and every
 ** complaint has its byte. Texts are unescaped in place, where they can only become shorter.
 */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
+#include "arrays.h"
 
 typedef struct {
   const char *name;
   size_t item;
+  char kind; /* of gan_element */
   gan_dtype dtype;
 } st_type;
 
 static const st_type types[] = {
-    {"F64", 8, GAN_REAL},   {"F32", 4, GAN_REAL},  {"F16", 2, GAN_REAL},  {"BF16", 2, GAN_REAL},
-    {"I64", 8, GAN_INT64},  {"I32", 4, GAN_INT64}, {"I16", 2, GAN_INT64}, {"I8", 1, GAN_INT64},
-    {"U64", 8, GAN_INT64},  {"U32", 4, GAN_INT64}, {"U16", 2, GAN_INT64}, {"U8", 1, GAN_UINT8},
-    {"BOOL", 1, GAN_UINT8}, {NULL, 0, GAN_REAL}};
-enum { F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, BOOL, UNKNOWN };
+    {"F64", 8, 'f', GAN_REAL},  {"F32", 4, 'f', GAN_REAL},  {"F16", 2, 'f', GAN_REAL},
+    {"BF16", 2, 'h', GAN_REAL}, {"I64", 8, 'i', GAN_INT64}, {"I32", 4, 'i', GAN_INT64},
+    {"I16", 2, 'i', GAN_INT64}, {"I8", 1, 'i', GAN_INT64},  {"U64", 8, 'u', GAN_INT64},
+    {"U32", 4, 'u', GAN_INT64}, {"U16", 2, 'u', GAN_INT64}, {"U8", 1, 'u', GAN_UINT8},
+    {"BOOL", 1, 'u', GAN_UINT8}, {NULL, 0, 'u', GAN_REAL}};
 
 typedef struct {
   const char *name;
@@ -371,72 +371,27 @@ static bool read_header (reader *r) {
 
 /* ---- elements ----------------------------------------------------------------------------- */
 
-static uint64_t little (const uint8_t *p, size_t bytes) {
-  uint64_t v = 0;
-  while (bytes-- > 0) v = v << 8 | p[bytes];
-  return v;
-}
-
-static double from_bits32 (uint32_t bits) {
-  float f; /* the file's type, whatever the compute type is */
-  memcpy(&f, &bits, sizeof f);
-  return f;
-}
-
-static double from_half (uint32_t h) {
-  int exponent = (int)(h >> 10 & 31);
-  double fraction = h & 1023;
-  double v = exponent == 31  ? (fraction != 0 ? NAN : INFINITY)
-             : exponent == 0 ? ldexp(fraction, -24)
-                             : ldexp(1024 + fraction, exponent - 25);
-  return h & 0x8000 ? -v : v;
-}
-
-static double real_element (int type, uint64_t bits) {
-  double d;
-  switch (type) {
-    case F32: return from_bits32((uint32_t)bits);
-    case F16: return from_half((uint32_t)bits);
-    case BF16: return from_bits32((uint32_t)bits << 16);
-    default: memcpy(&d, &bits, sizeof d); return d;
-  }
-}
-
-static int64_t whole_element (int type, uint64_t bits) {
-  switch (type) {
-    case I8: return (int8_t)bits;
-    case I16: return (int16_t)bits;
-    case I32: return (int32_t)bits;
-    default: return (int64_t)bits; /* I64, and unsigned ones that fit */
-  }
-}
-
-/* True when the file's elements are those of memory. */
-static bool is_native (int type) {
-  return type == I64 || type == U8 || type == BOOL || type == (sizeof(gan_real) == 8 ? F64 : F32);
+static gan_element element_of (const entry *e) {
+  return (gan_element){types[e->type].kind, (uint8_t)types[e->type].item, false};
 }
 
 static bool convert (reader *r, const entry *e, uint64_t offset) {
   uint8_t chunk[8192]; /* a multiple of every item size */
-  size_t item = types[e->type].item;
-  int64_t done = 0;
-  while (done < e->t->numel) {
-    size_t left = (size_t)(e->t->numel - done) * item;
-    size_t bytes = left < sizeof chunk ? left : sizeof chunk;
-    if (!gan_file_read(r->c, &r->file, offset, chunk, bytes)) return false;
-    for (size_t i = 0; i < bytes; i += item, done++) {
-      uint64_t bits = little(chunk + i, item);
-      if (e->t->dtype == GAN_REAL)
-        gan_reals(e->t)[done] = (gan_real)real_element(e->type, bits);
-      else if (e->type == U64 && bits > (uint64_t)INT64_MAX) {
-        gan_file_fail(r->c, r->file.path, "safetensors: a U64 above 2^63 - 1 at byte %llu",
-                      (unsigned long long)(offset + i));
-        return false;
-      }
-      else
-        gan_ints(e->t)[done] = whole_element(e->type, bits);
+  size_t item = types[e->type].item, size = gan_dtype_size((gan_dtype)e->t->dtype);
+  gan_element element = element_of(e);
+  for (int64_t done = 0; done < e->t->numel;) {
+    int64_t n = (int64_t)(sizeof chunk / item);
+    if (n > e->t->numel - done) n = e->t->numel - done;
+    if (!gan_file_read(r->c, &r->file, offset, chunk, (size_t)n * item)) return false;
+    char *to = (char *)e->t->data + (size_t)done * size;
+    int64_t good = gan_convert_elements(element, chunk, n, to);
+    if (good < n) {
+      gan_file_fail(r->c, r->file.path, "safetensors: a U64 above 2^63 - 1 at byte %llu",
+                    (unsigned long long)(offset + (size_t)good * item));
+      return false;
     }
-    offset += bytes;
+    done += n;
+    offset += (uint64_t)n * item;
   }
   return true;
 }
@@ -447,7 +402,7 @@ static bool read_elements (reader *r) {
     uint64_t offset = HEAD + r->n + e->begin;
     e->t = gan_new(r->c, types[e->type].dtype, e->ndim, e->shape);
     if (!e->t) return false;
-    if (!(is_native(e->type)
+    if (!(gan_element_is_native(element_of(e))
               ? gan_file_read(r->c, &r->file, offset, e->t->data, (size_t)(e->end - e->begin))
               : convert(r, e, offset)))
       return false;

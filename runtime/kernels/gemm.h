@@ -4,7 +4,7 @@
 #ifndef GAN_GEMM_KERNEL_H
 #define GAN_GEMM_KERNEL_H
 
-#include "isa.h"
+#include "pointwise.h"
 
 /* A matrix in memory: element (i, j) at p[i * rs + j * cs]. */
 typedef struct {
@@ -22,6 +22,25 @@ typedef struct {
   double (*dot)(int64_t n, const gan_real *x, const gan_real *y);
 } gan_gemm_table;
 
+/* c = f(alpha a b + beta c + bias). Vectors run along the columns; rows of a are broadcast. */
+typedef struct {
+  int64_t m, n, k; /* k >= 1 */
+  gan_real alpha, beta; /* beta 0: c is not read */
+  gan_matrix a, b; /* one stride of each is 1 */
+  gan_real *c;
+  int64_t rs, cs;       /* of c; one of them is 1 */
+  const gan_real *bias; /* NULL: none */
+  bool bias_rows;       /* one for each row, not for each column */
+  gan_unary_fn *f;      /* NULL: none */
+  const gan_real *param;
+} gan_gemm_job;
+
+typedef struct {
+  void (*block)(const gan_gemm_job *j); /* NULL: this instruction set has none */
+  int64_t rows, width; /* of a tile */
+} gan_gemm_block_table;
+
 GAN_TABLES(gan_gemm)
+GAN_TABLES(gan_gemm_block)
 
 #endif

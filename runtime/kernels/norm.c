@@ -304,29 +304,32 @@ static void col_sums (int64_t rows, int64_t cols, int64_t ld, const gan_real *gy
 
 /* ---- gx = a g + b x + d -------------------------------------------------------------------- */
 
-static void run_combine (int64_t n, const gan_real *restrict gy, const gan_real *restrict x,
-                         gan_real a, gan_real b, gan_real d, gan_real scale, gan_real shift,
-                         gan_real slope, gan_real *restrict gx) {
+/* gx may be gy, element for element; otherwise it is apart from what is read. */
+#define APART _Pragma("GCC ivdep")
+
+static void run_combine (int64_t n, const gan_real *gy, const gan_real *x, gan_real a, gan_real b,
+                         gan_real d, gan_real scale, gan_real shift, gan_real slope,
+                         gan_real *gx) {
   if (slope == 1) {
-    for (int64_t i = 0; i < n; i++) gx[i] = a * gy[i] + (b * x[i] + d);
+    APART for (int64_t i = 0; i < n; i++) gx[i] = a * gy[i] + (b * x[i] + d);
     return;
   }
-  for (int64_t i = 0; i < n; i++)
+  APART for (int64_t i = 0; i < n; i++)
     gx[i] = a * gate1(gy[i], scale * x[i] + shift, slope) + (b * x[i] + d);
 }
 
 static void col_combine (int64_t rows, int64_t cols, int64_t ld, const gan_real *gy,
-                         const gan_real *x, const gan_real *restrict a, const gan_real *restrict b,
-                         const gan_real *restrict d, const gan_real *restrict scale,
-                         const gan_real *restrict shift, gan_real slope, gan_real *gx) {
+                         const gan_real *x, const gan_real *a, const gan_real *b,
+                         const gan_real *d, const gan_real *scale, const gan_real *shift,
+                         gan_real slope, gan_real *gx) {
   for (int64_t r = 0; r < rows; r++) {
-    const gan_real *restrict g = gy + r * ld, *restrict t = x + r * ld;
-    gan_real *restrict out = gx + r * ld;
+    const gan_real *g = gy + r * ld, *t = x + r * ld;
+    gan_real *out = gx + r * ld;
     if (slope == 1) {
-      for (int64_t j = 0; j < cols; j++) out[j] = a[j] * g[j] + (b[j] * t[j] + d[j]);
+      APART for (int64_t j = 0; j < cols; j++) out[j] = a[j] * g[j] + (b[j] * t[j] + d[j]);
       continue;
     }
-    for (int64_t j = 0; j < cols; j++)
+    APART for (int64_t j = 0; j < cols; j++)
       out[j] = a[j] * gate1(g[j], scale[j] * t[j] + shift[j], slope) + (b[j] * t[j] + d[j]);
   }
 }
@@ -373,11 +376,10 @@ static void row_sums (int64_t n, const gan_real *gy, const gan_real *x, const ga
   else weighted_sums(false, n, gy, x, NULL, mean, s1, s2);
 }
 
-static void row_combine (int64_t n, const gan_real *restrict gy, const gan_real *restrict x,
-                         const gan_real *restrict w, gan_real a, gan_real b, gan_real d,
-                         gan_real *restrict gx) {
-  if (w) for (int64_t i = 0; i < n; i++) gx[i] = a * (gy[i] * w[i]) + (b * x[i] + d);
-  else for (int64_t i = 0; i < n; i++) gx[i] = a * gy[i] + (b * x[i] + d);
+static void row_combine (int64_t n, const gan_real *gy, const gan_real *x, const gan_real *w,
+                         gan_real a, gan_real b, gan_real d, gan_real *gx) {
+  if (w) { APART for (int64_t i = 0; i < n; i++) gx[i] = a * (gy[i] * w[i]) + (b * x[i] + d); }
+  else { APART for (int64_t i = 0; i < n; i++) gx[i] = a * gy[i] + (b * x[i] + d); }
 }
 
 static void row_params (int64_t n, const gan_real *restrict gy, const gan_real *restrict x,

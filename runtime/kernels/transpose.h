@@ -7,24 +7,20 @@
 
 #include "lanes.h"
 
-/* Exchanges the off-diagonal s x s squares of rows a and b = a + s. */
-#define GAN_EXCHANGE(a, b, s)                                                                     \
-  do {                                                                                            \
-    gan_ivec lo, hi;                                                                              \
-    _Pragma("GCC unroll 16") for (int l = 0; l < GAN_LANES; l++) {                                \
-      lo[l] = l & (s) ? GAN_LANES + l - (s) : l;                                                  \
-      hi[l] = l & (s) ? GAN_LANES + l : l + (s);                                                  \
-    }                                                                                             \
-    gan_vec p = __builtin_shuffle(a, b, lo), q = __builtin_shuffle(a, b, hi);                     \
-    a = p;                                                                                        \
-    b = q;                                                                                        \
-  } while (0)
+/* Exchanges the off-diagonal s x s squares of rows a and b = a + s; `lanes` is 0, 1, 2 ... */
+GAN_INLINE void gan_exchange (gan_vec *a, gan_vec *b, int s, gan_ivec lanes) {
+  gan_ivec other = ((lanes & s) != 0) & (GAN_LANES - s); /* lanes that are the other row's */
+  gan_vec p = __builtin_shuffle(*a, *b, lanes + other);
+  *b = __builtin_shuffle(*a, *b, lanes + s + other);
+  *a = p;
+}
 
 GAN_INLINE void gan_transpose (gan_vec r[GAN_LANES]) {
+  const gan_ivec lanes = gan_lanes_iota();
 #define GAN_STAGE(s)                                                                              \
   if (s < GAN_LANES)                                                                              \
     _Pragma("GCC unroll 16") for (int i = 0; i < GAN_LANES; i++)                                  \
-      if (!(i & (s))) GAN_EXCHANGE(r[i], r[i + (s)], s);
+      if (!(i & (s))) gan_exchange(&r[i], &r[i + (s)], s, lanes);
   GAN_STAGE(1)
   GAN_STAGE(2)
 #if GAN_LANES > 4

@@ -25,6 +25,8 @@ typedef struct gan_handle gan_handle;
 typedef struct gan_scope gan_scope;
 typedef struct gan_function gan_function;
 typedef struct gan_call_record gan_call_record;
+typedef struct gan_prefetch_box gan_prefetch_box;
+typedef struct gan_recording gan_recording;
 
 /* One per Lua state, owned by its box. When the state is closed, finalisers run in any order, and
    userdata that finalisers make then has no finaliser itself: so the box, when it goes, empties
@@ -33,16 +35,19 @@ typedef struct gan_lua {
   gan_ctx *c;
   gan_handle *handles; /* filled ones that belong to no scope */
   gan_call_record *records;
+  gan_recording *recordings; /* with a tape or a plan */
   const void *meta;    /* lua_topointer of the metatable of tensors */
   size_t soft;         /* live bytes above which the next call starts with a collection */
   size_t soft_floor;   /* `soft` is never set lower (tests lower it) */
   int64_t nfilled;     /* handles that hold a tensor */
   int64_t many;        /* number of them above which the next call starts with a collection */
   gan_scope *scopes;   /* open scopes, innermost first */
+  bool tracing;        /* a listener is told of every op */
   int64_t every;       /* tests: collect at every n-th call; 0: off */
   int64_t calls;
   gan_call_record *dead_calls;  /* their references are given back at the next call */
   gan_function *dead_functions;
+  gan_prefetch_box *prefetches; /* open ones */
 } gan_lua;
 
 typedef enum { GAN_HELD, GAN_RELEASED, GAN_SCOPED } gan_fate;
@@ -213,6 +218,20 @@ void gan_lua_open_arithmetic(lua_State *L); /* adds the operators to the metatab
 int gan_lua_ops(lua_State *L);           /* gan.ops */
 void gan_lua_open_debug(lua_State *L);   /* adds gan.debug to the table on top */
 
+/* ---- compile.c ------------------------------------------------------------------------------ */
+
+void gan_lua_open_compile(lua_State *L);     /* adds to the table of gan.debug on top */
+void gan_lua_drop_recordings(gan_lua *B);    /* the state closes */
+int gan_lua_host_rng_state(lua_State *L); /* host.c: the state of math.random */
+int gan_lua_set_host_rng_state(lua_State *L);
+
+/* ---- trace.c ------------------------------------------------------------------------------- */
+
+/* For a function of an op, its arguments in 1..top and its n results on top: tells the listener,
+   returns n. Only where B->tracing. */
+int gan_lua_trace(lua_State *L, gan_lua *B, const gan_op *op, int top, int n);
+extern const luaL_Reg gan_lua_trace_functions[]; /* of gan.debug */
+
 /* ---- grad.c, function.c -------------------------------------------------------------------- */
 
 void gan_lua_open_grad(lua_State *L); /* adds to the table on top */
@@ -225,9 +244,12 @@ void gan_lua_open_function(lua_State *L, int guard_meta); /* adds gan.Function t
 void gan_lua_bury(lua_State *L, gan_lua *B); /* gives back the references of dead nodes */
 void gan_lua_forget_records(gan_lua *B);     /* the state closes */
 
-/* ---- files.c ------------------------------------------------------------------------------ */
+/* ---- files.c, arrays.c, sources.c ---------------------------------------------------------- */
 
 int gan_lua_open_files(lua_State *L);    /* adds to the table on top */
+void gan_lua_open_sources(lua_State *L); /* adds to gan.files on top */
+void gan_lua_close_prefetches(gan_lua *B); /* the state closes: ends the threads that read ahead */
+extern const luaL_Reg gan_lua_array_functions[]; /* of gan.files */
 
 /* ---- entry -------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../core/tape.h"
 #include "binding.h"
 
 /* ---- elements ----------------------------------------------------------------------------- */
@@ -240,6 +241,7 @@ int gan_lua_totable (lua_State *L) {
   const gan_tensor *t = gan_lua_check_tensor(L, B, 1, "totable", "x");
   int64_t at[GAN_MAXDIM] = { 0 }, offset = 0;
   int depth = 0;
+  if (B->c->tape) gan_tape_looked_at(B->c, t, "totable");
   if (t->ndim == 0) {
     gan_lua_push_element(L, t, 0);
     return 1;
@@ -272,6 +274,7 @@ int gan_lua_bytes (lua_State *L) {
   gan_lua *B = gan_lua_enter(L);
   gan_ctx *c = B->c;
   const gan_tensor *x = gan_lua_check_tensor(L, B, 1, "bytes", "x");
+  if (c->tape) gan_tape_looked_at(c, x, "bytes");
   size_t n = (size_t)x->numel * gan_dtype_size(gan_type(x));
   luaL_Buffer b;
   char *p = luaL_buffinitsize(L, &b, n);

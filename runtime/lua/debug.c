@@ -1,6 +1,9 @@
 /*
 ** debug.c - gan.debug: switches for tests and for the hunt after a NaN.
 */
+#include <errno.h>
+
+#include "../core/profile.h"
 #include "binding.h"
 
 /* fail_after(k): k allocations of tensor memory succeed, then one fails; nil: none fails. Returns
@@ -15,6 +18,29 @@ static int fail_after (lua_State *L) {
   }
   B->c->mem.fail_after = k;
   lua_pushboolean(L, before >= 0);
+  return 1;
+}
+
+/* fail_io(k, how, n): k steps of atomic replacements of files (open, each write, sync, close,
+   rename, sync of the folder) succeed, then n (default 1) fail: "full" disk, "error" of the device,
+   "readonly" file system, or "kill", which ends the process there. nil: none fails. Returns whether
+   failures were still to come. */
+static int fail_io (lua_State *L) {
+  static const char *const words[] = { "full", "error", "readonly", "kill", NULL };
+  static const int errors[] = { ENOSPC, EIO, EROFS, 0 };
+  gan_ctx *c = gan_lua_enter(L)->c;
+  bool before = c->io_faults > 0;
+  c->io_faults = 0;
+  if (!lua_isnoneornil(L, 1)) {
+    int64_t k = gan_lua_check_int(L, 1, "debug.fail_io", "k");
+    int how = luaL_checkoption(L, 2, NULL, words);
+    int64_t n = luaL_optinteger(L, 3, 1);
+    if (k < 0 || n < 0) gan_lua_error(L, "debug.fail_io", "a count is negative");
+    c->io_after = k;
+    c->io_error = errors[how];
+    c->io_faults = n;
+  }
+  lua_pushboolean(L, before);
   return 1;
 }
 
@@ -74,14 +100,49 @@ static int soft_limit (lua_State *L) {
   return 1;
 }
 
+/* profile(true): counts every op from now on. profile(false): stops, and returns a list of
+   {op=, backward=, calls=, seconds=, flops=, bytes=}, nil when it was not on. */
+static int profile (lua_State *L) {
+  gan_lua *B = gan_lua_enter(L);
+  gan_ctx *c = B->c;
+  if (check_bool(L, "debug.profile")) {
+    if (!gan_profile_start(c)) gan_lua_raise(L, B, "debug.profile");
+    return 0;
+  }
+  if (!c->profile) return 0;
+  lua_newtable(L);
+  int n = 0;
+  for (const gan_profile_row *r = NULL; (r = gan_profile_next(c, r));) {
+    lua_createtable(L, 0, 6);
+    lua_pushstring(L, r->op->name);
+    lua_setfield(L, -2, "op");
+    lua_pushboolean(L, r->backward);
+    lua_setfield(L, -2, "backward");
+    lua_pushinteger(L, r->calls);
+    lua_setfield(L, -2, "calls");
+    lua_pushnumber(L, (double)r->ns * 1e-9);
+    lua_setfield(L, -2, "seconds");
+    lua_pushnumber(L, r->flops);
+    lua_setfield(L, -2, "flops");
+    lua_pushnumber(L, r->bytes);
+    lua_setfield(L, -2, "bytes");
+    lua_rawseti(L, -2, ++n);
+  }
+  gan_profile_stop(c);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-  { "fail_after", fail_after }, { "allocations", allocations },
+  { "fail_after", fail_after }, { "fail_io", fail_io }, { "allocations", allocations },
   { "force_composed", force_composed }, { "anomaly", anomaly },
-  { "collect_every", collect_every }, { "soft_limit", soft_limit }, { NULL, NULL }
+  { "collect_every", collect_every }, { "soft_limit", soft_limit },
+  { "profile", profile }, { NULL, NULL }
 };
 
 void gan_lua_open_debug (lua_State *L) {
   lua_newtable(L);
   gan_lua_register(L, functions, true);
+  gan_lua_open_compile(L);
+  gan_lua_register(L, gan_lua_trace_functions, true);
   lua_setfield(L, -2, "debug");
 }

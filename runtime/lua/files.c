@@ -5,42 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../files/files.h"
-#include "binding.h"
-
-/* A path, which C must see whole. */
-static const char *check_path (lua_State *L, int index, const char *name) {
-  size_t length;
-  if (lua_type(L, index) != LUA_TSTRING)
-    gan_lua_error(L, name, "argument %d 'path' must be a string, not %s", index,
-                  luaL_typename(L, index));
-  const char *path = lua_tolstring(L, index, &length);
-  if (strlen(path) != length) gan_lua_error(L, name, "the path holds a zero byte");
-  return path;
-}
-
-/* The failure of the context as results (nil, message), or raised when it is no file's. */
-static int failure (lua_State *L, gan_lua *B, const char *name) {
-  if (gan_error(B->c) != GAN_EFILE) return gan_lua_raise(L, B, name);
-  lua_pushnil(L);
-  lua_pushstring(L, gan_error_message(B->c));
-  gan_clear_error(B->c);
-  return 2;
-}
-
-static int success (lua_State *L) {
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
-/* After want of memory: true when the collector freed some, and the work may be done again. */
-static bool again (lua_State *L, gan_lua *B) {
-  if (gan_error(B->c) != GAN_EMEMORY) return false;
-  gan_clear_error(B->c);
-  if (gan_lua_collect(L, B)) return true;
-  gan_fail(B->c, GAN_EMEMORY, "out of memory");
-  return false;
-}
+#include "answers.h"
 
 /* Fills a new handle with what f makes, else (nil, message). */
 static int push_loaded (lua_State *L, gan_lua *B, const char *name, const char *path, int option,
@@ -224,6 +189,55 @@ static int l_replace (lua_State *L) {
   return gan_replace_file(B->c, path, bytes, size) ? success(L) : failure(L, B, name);
 }
 
+/* gan.files.sync(path): returns when what was written to the file is on the disk. */
+static int l_sync (lua_State *L) {
+  static const char name[] = "files.sync";
+  gan_lua *B = gan_lua_enter(L);
+  return gan_sync_file(B->c, check_path(L, 1, name)) ? success(L) : failure(L, B, name);
+}
+
+typedef struct {
+  gan_folder_entry *entries;
+  size_t n;
+} listed;
+
+/* Called protected, while the frame of the names is open: (listed) -> names, which are folders */
+static int push_names (lua_State *L) {
+  const listed *x = lua_touserdata(L, 1);
+  lua_createtable(L, (int)x->n, 0);
+  lua_createtable(L, 0, 0);
+  for (size_t i = 0; i < x->n; i++) {
+    lua_pushstring(L, x->entries[i].name);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, 2, (lua_Integer)i + 1);
+    lua_pushboolean(L, x->entries[i].folder);
+    lua_rawset(L, 3);
+  }
+  return 2;
+}
+
+/* gan.files.list(folder) -> the names in it, sorted, without "." and ".."; {name = whether it is a
+   folder} */
+static int l_list (lua_State *L) {
+  static const char name[] = "files.list";
+  gan_lua *B = gan_lua_enter(L);
+  const char *path = check_path(L, 1, name);
+  listed x = {0};
+  int status = LUA_OK;
+  bool ok;
+  do {
+    lua_settop(L, 1);
+    lua_pushcfunction(L, push_names);
+    lua_pushlightuserdata(L, &x);
+    gan_frame_open(B->c);
+    ok = gan_scan_folder(B->c, path, &x.entries, &x.n);
+    if (ok) status = lua_pcall(L, 1, 2, 0);
+    gan_frame_close(B->c);
+  } while (!ok && again(L, B));
+  if (status != LUA_OK) return lua_error(L);
+  return ok ? 2 : failure(L, B, name);
+}
+
 /* gan.files.mkdir(path): with its parents. */
 static int l_mkdir (lua_State *L) {
   static const char name[] = "files.mkdir";
@@ -256,11 +270,29 @@ static int l_terminal_width (lua_State *L) {
   return 0;
 }
 
-/* gan.files.crc32(bytes, crc) -> checksum, continued from that of the bytes before */
+/* gan.files.crc32(bytes, crc) -> checksum, continued from that of the bytes before; of a tensor:
+   of its elements in order */
 static int l_crc32 (lua_State *L) {
+  gan_lua *B = gan_lua_enter(L);
+  uint32_t crc = (uint32_t)luaL_optinteger(L, 2, 0);
   size_t size;
-  const char *bytes = luaL_checklstring(L, 1, &size);
-  lua_pushinteger(L, gan_crc32((uint32_t)luaL_optinteger(L, 2, 0), bytes, size));
+  if (!gan_lua_handle(L, B, 1)) {
+    const char *bytes = luaL_checklstring(L, 1, &size);
+    lua_pushinteger(L, gan_crc32(crc, bytes, size));
+    return 1;
+  }
+  gan_tensor *x = gan_lua_check_tensor(L, B, 1, "files.crc32", "x");
+  bool ok;
+  do {
+    gan_frame_open(B->c);
+    const gan_tensor *t = gan_dense(B->c, x);
+    size = (size_t)x->numel * gan_dtype_size((gan_dtype)x->dtype);
+    ok = t != NULL;
+    if (ok) crc = gan_crc32(crc, t->data, size);
+    gan_frame_close(B->c);
+  } while (!ok && again(L, B));
+  if (!ok) return gan_lua_raise(L, B, "files.crc32");
+  lua_pushinteger(L, crc);
   return 1;
 }
 
@@ -295,6 +327,8 @@ static const luaL_Reg functions[] = {{"load_idx", l_load_idx},
                                      {"load_safetensors", l_load_safetensors},
                                      {"replace", l_replace},
                                      {"mkdir", l_mkdir},
+                                     {"list", l_list},
+                                     {"sync", l_sync},
                                      {"time", l_time},
                                      {"isatty", l_isatty},
                                      {"terminal_width", l_terminal_width},
@@ -305,6 +339,8 @@ static const luaL_Reg functions[] = {{"load_idx", l_load_idx},
 int gan_lua_open_files (lua_State *L) {
   lua_newtable(L);
   gan_lua_register(L, functions, true);
+  gan_lua_register(L, gan_lua_array_functions, true);
+  gan_lua_open_sources(L);
   lua_setfield(L, -2, "files");
   return 0;
 }

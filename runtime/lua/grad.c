@@ -3,6 +3,7 @@
 */
 #include <string.h>
 
+#include "../core/tape.h"
 #include "binding.h"
 
 /* ---- the state of a pass ------------------------------------------------------------------ */
@@ -196,6 +197,7 @@ static int set_grad (lua_State *L) {
   gan_tensor *old = t->grad;
   t->grad = gan_retain(g);
   gan_release(old);
+  if (B->c->tape) gan_tape_grad_set(B->c, t);
   return 0;
 }
 
@@ -204,6 +206,7 @@ static int zero_grad (lua_State *L) {
   gan_tensor *t = gan_lua_check_tensor(L, B, 1, "zero_grad", "x"), *old = t->grad;
   t->grad = NULL;
   gan_release(old);
+  if (B->c->tape) gan_tape_grad_set(B->c, t);
   return 0;
 }
 

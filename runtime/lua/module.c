@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/tape.h"
 #include "../kernels/isa.h"
 #include "binding.h"
 
@@ -47,9 +48,11 @@ static int box_gc (lua_State *L) {
   gan_lua *B = *box;
   *box = NULL;
   if (!B) return 0;
+  gan_lua_close_prefetches(B);
   gan_lua_close_scopes(B);
   while (B->handles) gan_lua_drop(B->handles, GAN_RELEASED);
   gan_lua_forget_records(B);
+  gan_lua_drop_recordings(B);
   gan_close(B->c);
   free(B);
   return 0;
@@ -122,6 +125,7 @@ static int is_tensor (lua_State *L) {
 static int manual_seed (lua_State *L) {
   gan_lua *B = gan_lua_enter(L);
   gan_seed(B->c, (uint64_t)gan_lua_check_int(L, 1, "manual_seed", "n"));
+  if (B->c->tape) gan_tape_refuse(B->c, "it calls manual_seed");
   return 0;
 }
 
@@ -153,15 +157,17 @@ static int set_rng_state (lua_State *L) {
     gan_lua_error(L, "set_rng_state", "argument 1 'state' must be a string from gan.rng_state() "
                   "(32 hexadecimal digits)");
   B->c->rng = r;
+  if (B->c->tape) gan_tape_refuse(B->c, "it calls set_rng_state");
   return 0;
 }
 
 static int threads (lua_State *L) {
-  gan_lua_enter(L);
+  gan_lua *B = gan_lua_enter(L);
   if (!lua_isnoneornil(L, 1)) {
     lua_Integer n = gan_lua_check_int(L, 1, "threads", "n");
     if (n < 1) gan_lua_error(L, "threads", "at least 1 thread is needed, got %lld", (long long)n);
     gan_set_threads(n > 64 ? 64 : (int)n);
+    if (B->c->tape) gan_tape_refuse(B->c, "it changes gan.threads");
   }
   lua_pushinteger(L, gan_threads());
   return 1;
@@ -177,6 +183,8 @@ static const luaL_Reg functions[] = { { "is_tensor", is_tensor },
                                       { "manual_seed", manual_seed },
                                       { "rng_state", rng_state },
                                       { "set_rng_state", set_rng_state },
+                                      { "host_rng_state", gan_lua_host_rng_state },
+                                      { "set_host_rng_state", gan_lua_set_host_rng_state },
                                       { "threads", threads },
                                       { "isa", isa },
                                       { "ops", gan_lua_ops },

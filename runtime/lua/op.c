@@ -97,7 +97,8 @@ static int call_variable (lua_State *L, gan_lua *B, gan_op *op) {
   int at = lua_gettop(L) + 1;
   push_handles(L, B, n);
   gan_lua_read(L, B, op->name, op->parsed, 1, top, &x);
-  return run(L, B, op, &x, n, at, out);
+  run(L, B, op, &x, n, at, out);
+  return B->tracing ? gan_lua_trace(L, B, op, top, n) : n;
 }
 
 static int call (lua_State *L) {
@@ -111,7 +112,8 @@ static int call (lua_State *L) {
   push_handles(L, B, n);
   gan_lua_read_all(L, B, op->name, op->parsed, 1, top, &x);
   if (x.tensors != x.few) lua_insert(L, top + 1); /* the block for a long list, below the handles */
-  return run(L, B, op, &x, n, lua_gettop(L) - n + 1, out);
+  run(L, B, op, &x, n, lua_gettop(L) - n + 1, out);
+  return B->tracing ? gan_lua_trace(L, B, op, top, n) : n;
 }
 
 /* ---- operators ---------------------------------------------------------------------------- */
@@ -133,13 +135,14 @@ static const operator_row operators[] = {
   { "__pow", NULL, &gan_op_pow_scalar, 1, false },
 };
 
-/* The general way, which also words the errors. */
+/* The general way, which also words the errors, and is the one that is traced. */
 static int operate_slowly (lua_State *L, gan_lua *B, gan_op *op) {
   gan_tensor *out[GAN_MAXOUT];
   gan_args x;
   gan_lua_args_init(&x);
   gan_lua_read(L, B, op->name, op->parsed, 1, 2, &x);
-  return run(L, B, op, &x, 1, 3, out);
+  run(L, B, op, &x, 1, 3, out);
+  return B->tracing ? gan_lua_trace(L, B, op, 2, 1) : 1;
 }
 
 /* Fills h with op of x (and y, if it is a tensor). */
@@ -172,6 +175,7 @@ static int operate (lua_State *L) {
   const operator_row *row = lua_touserdata(L, lua_upvalueindex(UP_OWN));
   lua_settop(L, 2);
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
+  if (B->tracing) return operate_slowly(L, B, row->op);
   gan_tensor *a = live_tensor(L, B, 1), *b = live_tensor(L, B, 2);
   if (a && b) return finish(L, B, h, row->op, GAN_ARGS(GAN_T(a), GAN_T(b)), a, b);
   int number = a ? 2 : 1;
@@ -188,7 +192,8 @@ static int negate (lua_State *L) {
   lua_settop(L, 2);
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
   gan_tensor *x = gan_lua_check_tensor(L, B, 1, "neg", "x");
-  return finish(L, B, h, &gan_op_neg, GAN_ARGS(GAN_T(x)), x, NULL);
+  finish(L, B, h, &gan_op_neg, GAN_ARGS(GAN_T(x)), x, NULL);
+  return B->tracing ? gan_lua_trace(L, B, &gan_op_neg, 1, 1) : 1;
 }
 
 void gan_lua_open_arithmetic (lua_State *L) {

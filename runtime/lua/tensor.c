@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../core/tape.h"
 #include "binding.h"
 
 /* ---- handles ------------------------------------------------------------------------------ */
@@ -126,6 +127,7 @@ static int item (lua_State *L) {
   if (t->numel != 1)
     gan_lua_error(L, "item", "the tensor has shape %s; only one of a single element is a number "
                   "(x:get(i, ...), x:totable())", gan_shape_of(B->c, t));
+  if (B->c->tape) gan_tape_looked_at(B->c, t, "item");
   gan_lua_push_element(L, t, 0);
   return 1;
 }
@@ -153,6 +155,7 @@ static int64_t position (lua_State *L, gan_lua *B, const gan_tensor *t, int firs
 static int get (lua_State *L) {
   gan_lua *B = gan_lua_enter(L);
   const gan_tensor *t = self(L, B, "get");
+  if (B->c->tape) gan_tape_looked_at(B->c, t, "get");
   gan_lua_push_element(L, t, position(L, B, t, 2, "get"));
   return 1;
 }
@@ -178,6 +181,7 @@ static int set (lua_State *L) {
   if (!gan_lua_fits(L, 2, gan_type(t)))
     gan_lua_error(L, "set", "argument 2 'v' must be a number that fits in %s, got %s",
                   gan_dtype_name(gan_type(t)), gan_lua_describe(L, B, 2, got, sizeof got));
+  if (B->c->tape) gan_tape_written(B->c, t, "set");
   gan_lua_store_element(L, 2, t, offset);
   gan_touch(t);
   return 0;
@@ -205,6 +209,16 @@ static gan_tensor *row_of (gan_ctx *c, gan_tensor *x, int64_t i) {
   return gan_reshape(c, gan_slice(c, x, 0, i, 1, 1), x->ndim - 1, x->shape + 1);
 }
 
+/* x[i] as the op that it is. */
+static int select_row (lua_State *L) {
+  lua_getfield(L, lua_upvalueindex(UP_OWN), "select");
+  lua_pushvalue(L, 1);
+  lua_pushinteger(L, 1);
+  lua_pushvalue(L, 2);
+  lua_call(L, 3, 1);
+  return 1;
+}
+
 /* x.name: a method; x[i]: row i, nil where there is none (so that ipairs ends). Upvalue 3 holds
    the methods. */
 static int index_ (lua_State *L) {
@@ -219,6 +233,7 @@ static int index_ (lua_State *L) {
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
   gan_tensor *x = self(L, B, "x[i]"); /* again: making the handle may have run finalisers */
   if (!row(L, B, x, &i)) return 0;
+  if (B->tracing) return select_row(L);
   gan_loan loan;
   gan_lua_lend(&loan, L, B, 0);
   gan_frame_open(c);
@@ -232,6 +247,7 @@ static int index_ (lua_State *L) {
 
 /* v, broadcast, or the number at stack index 3, into the row; no graph. */
 static void write_row (lua_State *L, gan_ctx *c, gan_tensor *x, int64_t i, gan_tensor *v) {
+  if (c->tape) gan_tape_written(c, x, "x[i] = v");
   gan_tensor *y = gan_view(c, x, x->ndim - 1, x->shape + 1, x->stride + 1, i * x->stride[0]);
   if (v && v->st == x->st) { /* may overlap the row */
     gan_tensor *copy = gan_new(c, gan_type(v), v->ndim, v->shape);

@@ -55,7 +55,7 @@ static gan_tensor *hidden_run (gan_ctx *c, const gan_arg *a, int which) {
     return gan_fail(c, GAN_EARG, "sizes do not match, %s and %s in %lld groups", gan_shape_of(c, x),
                     gan_shape_of(c, y), (long long)s.groups);
   if (which == WEIGHT) return gan_conv_weight_run(c, &s, x, y);
-  return gan_conv_run(c, &s, which == ADJOINT, x, y, NULL);
+  return gan_conv_run(c, &s, which == ADJOINT, x, y, NULL, (gan_epilogue){ GAN_ACT_NONE, 0 });
 }
 
 static void plain_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
@@ -111,14 +111,15 @@ static gan_op op_weight = {
 
 /* ---- convolution and transposed convolution ------------------------------------------------ */
 
-/* a: x, weight, bias, stride, padding, dilation, groups */
+/* a: x, weight, bias, stride, padding, dilation, groups, activation, slope */
 static gan_tensor *conv (gan_ctx *c, const gan_arg *a, int nd) {
   gan_tensor *bias = a[2].n < 0 ? NULL : a[2].t;
+  gan_epilogue e = gan_read_epilogue(a + 7);
   gan_conv_shape s;
-  if (!gan_conv_options(c, a + 3, a[1].t, nd, &s) ||
+  if (!gan_check_epilogue(c, e) || !gan_conv_options(c, a + 3, a[1].t, nd, &s) ||
       !gan_conv_sizes(c, a[0].t, a[1].t, bias, &s))
     return NULL;
-  return gan_conv_run(c, &s, false, a[0].t, a[1].t, bias);
+  return gan_conv_run(c, &s, false, a[0].t, a[1].t, bias, e);
 }
 
 static void conv1d_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
@@ -133,20 +134,30 @@ static gan_tensor *bias_gradient (gan_ctx *c, gan_tensor *gy) {
   return gy ? gan_sum(c, gy, gy->ndim - 1, (const int64_t[]){ 0, 2, 3 }, false) : NULL;
 }
 
-static void conv_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
-  if (gan_wants(n, 0)) gx[0] = run_hidden(c, &op_adjoint, gy[0], n->a[1].t, &n->in[0], n->a + 3);
-  if (gan_wants(n, 1)) gx[1] = run_hidden(c, &op_weight, n->a[0].t, gy[0], &n->in[1], n->a + 3);
-  if (n->nin > 2 && gan_wants(n, 2)) gx[2] = bias_gradient(c, gy[0]);
+/* g: the gradient before the activation */
+static void conv_gradients (gan_ctx *c, const gan_node *n, gan_tensor *g, gan_tensor **gx) {
+  if (gan_wants(n, 0)) gx[0] = run_hidden(c, &op_adjoint, g, n->a[1].t, &n->in[0], n->a + 3);
+  if (gan_wants(n, 1)) gx[1] = run_hidden(c, &op_weight, n->a[0].t, g, &n->in[1], n->a + 3);
+  if (n->nin > 2 && gan_wants(n, 2)) gx[2] = bias_gradient(c, g);
 }
 
-/* a: x, weight, bias, stride, padding, dilation, groups, output_padding */
+static void conv_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
+  conv_gradients(c, n, gan_through_epilogue(c, n, gan_read_epilogue(n->a + 7), gy[0]), gx);
+}
+
+static void conv_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
+  conv_gradients(c, n, gan_through_epilogue_fused(c, n, gan_read_epilogue(n->a + 7), gy[0]), gx);
+}
+
+/* a: x, weight, bias, stride, padding, dilation, groups, activation, slope, output_padding */
 static gan_tensor *conv_transpose (gan_ctx *c, const gan_arg *a, int nd) {
   gan_tensor *bias = a[2].n < 0 ? NULL : a[2].t;
+  gan_epilogue e = gan_read_epilogue(a + 7);
   gan_conv_shape s;
-  if (!gan_conv_options(c, a + 3, a[1].t, nd, &s) ||
-      !gan_conv_transpose_sizes(c, a[0].t, a[1].t, bias, &a[7], &s))
+  if (!gan_check_epilogue(c, e) || !gan_conv_options(c, a + 3, a[1].t, nd, &s) ||
+      !gan_conv_transpose_sizes(c, a[0].t, a[1].t, bias, &a[9], &s))
     return NULL;
-  return gan_conv_run(c, &s, true, a[0].t, a[1].t, bias);
+  return gan_conv_run(c, &s, true, a[0].t, a[1].t, bias, e);
 }
 
 static void conv_transpose1d_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
@@ -157,18 +168,30 @@ static void conv_transpose2d_forward (gan_ctx *c, const gan_arg *a, gan_tensor *
   out[0] = conv_transpose(c, a, 2);
 }
 
+static void transpose_gradients (gan_ctx *c, const gan_node *n, gan_tensor *g, gan_tensor **gx) {
+  if (gan_wants(n, 0)) gx[0] = run_hidden(c, &op_plain, g, n->a[1].t, &n->in[0], n->a + 3);
+  if (gan_wants(n, 1)) gx[1] = run_hidden(c, &op_weight, g, n->a[0].t, &n->in[1], n->a + 3);
+  if (n->nin > 2 && gan_wants(n, 2)) gx[2] = bias_gradient(c, g);
+}
+
 static void conv_transpose_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
-  if (gan_wants(n, 0)) gx[0] = run_hidden(c, &op_plain, gy[0], n->a[1].t, &n->in[0], n->a + 3);
-  if (gan_wants(n, 1)) gx[1] = run_hidden(c, &op_weight, gy[0], n->a[0].t, &n->in[1], n->a + 3);
-  if (n->nin > 2 && gan_wants(n, 2)) gx[2] = bias_gradient(c, gy[0]);
+  gan_epilogue e = gan_read_epilogue(n->a + 7);
+  transpose_gradients(c, n, gan_through_epilogue(c, n, e, gy[0]), gx);
+}
+
+static void conv_transpose_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy,
+                                  gan_tensor **gx) {
+  gan_epilogue e = gan_read_epilogue(n->a + 7);
+  transpose_gradients(c, n, gan_through_epilogue_fused(c, n, e, gy[0]), gx);
 }
 
 #define CONV_SIG \
-  "x:tensor weight:tensor bias:tensor? ; stride:ints=1 padding:ints=0 dilation:ints=1 groups:int=1"
+  "x:tensor weight:tensor bias:tensor? ; stride:ints=1 padding:ints=0 dilation:ints=1 groups:int=1 " \
+  GAN_ACTIVATION_SIG
 
 static gan_op op_conv1d = {
   .name = "conv1d", .sig = CONV_SIG, .forward = conv1d_forward, .vjp = conv_vjp,
-  .save = "x weight",
+  .fused = conv_fused, .save = "x weight y",
   .doc = "Cross-correlation along the last dimension, zeros outside.\n"
          "y[n, o, l] = bias[o] + sum over c, k of\n"
          "  weight[o, c, k] x[n, c, l stride - padding + k dilation]\n"
@@ -181,13 +204,14 @@ static gan_op op_conv1d = {
 
 static gan_op op_conv2d = {
   .name = "conv2d", .sig = CONV_SIG, .forward = conv2d_forward, .vjp = conv_vjp,
-  .save = "x weight",
+  .fused = conv_fused, .save = "x weight y",
   .doc = "Cross-correlation of images with kernels, zeros outside.\n"
          "y[n, o, i, j] = bias[o] + sum over c, h, w of weight[o, c, h, w] *\n"
          "  x[n, c, i stride - padding + h dilation, j stride - padding + w dilation]\n"
          "x (N x C x H x W), weight (O x C/groups x Kh x Kw), bias (O) -> (N x O x H' x W') with\n"
          "H' = floor((H + 2 padding - dilation (Kh - 1) - 1) / stride) + 1, W' likewise.\n"
          "stride, padding and dilation are numbers or pairs {h, w}.\n"
+         "An activation is applied in the same pass; slope, which must be positive, is leaky_relu's.\n"
          "Errors: channels that do not match, a kernel larger than the padded input.",
   .example = "local y = gan.conv2d(gan.ones(2, 3, 8, 8), gan.ones(4, 3, 4, 4), "
              "{stride = 2, padding = 1})"
@@ -195,7 +219,8 @@ static gan_op op_conv2d = {
 
 static gan_op op_conv_transpose1d = {
   .name = "conv_transpose1d", .sig = CONV_SIG " output_padding:ints=0",
-  .forward = conv_transpose1d_forward, .vjp = conv_transpose_vjp, .save = "x weight",
+  .forward = conv_transpose1d_forward, .vjp = conv_transpose_vjp,
+  .fused = conv_transpose_fused, .save = "x weight y",
   .doc = "Transposed convolution along the last dimension: the adjoint of conv1d.\n"
          "Every x[n, c, l] adds x weight[c, o, k] to y[n, o, l stride - padding + k dilation].\n"
          "x (N x C x L), weight (C x O/groups x K), bias (O) -> (N x O x L') with\n"
@@ -208,7 +233,8 @@ static gan_op op_conv_transpose1d = {
 
 static gan_op op_conv_transpose2d = {
   .name = "conv_transpose2d", .sig = CONV_SIG " output_padding:ints=0",
-  .forward = conv_transpose2d_forward, .vjp = conv_transpose_vjp, .save = "x weight",
+  .forward = conv_transpose2d_forward, .vjp = conv_transpose_vjp,
+  .fused = conv_transpose_fused, .save = "x weight y",
   .doc = "Transposed convolution of images: the adjoint of conv2d.\n"
          "Every x[n, c, i, j] adds x weight[c, o, h, w] to\n"
          "  y[n, o, i stride - padding + h dilation, j stride - padding + w dilation].\n"

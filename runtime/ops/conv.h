@@ -8,7 +8,7 @@
 #ifndef GAN_OPS_CONV_H
 #define GAN_OPS_CONV_H
 
-#include "../core/op.h"
+#include "activation.h"
 
 typedef struct {
   int nd; /* spatial dimensions of the tensors: 1 or 2 */
@@ -49,9 +49,10 @@ bool gan_is_channels_last(const gan_tensor *x);
 
 /* ---- conv_run.c --------------------------------------------------------------------------- */
 
-/* large -> small (adjoint: small -> large) with a row-major or other weight; bias may be NULL. */
+/* large -> small (adjoint: small -> large) with a row-major or other weight, then the activation;
+   bias may be NULL. */
 gan_tensor *gan_conv_run(gan_ctx *c, const gan_conv_shape *s, bool adjoint, gan_tensor *src,
-                         gan_tensor *weight, gan_tensor *bias);
+                         gan_tensor *weight, gan_tensor *bias, gan_epilogue e);
 
 /* ---- conv_weight.c ------------------------------------------------------------------------ */
 

@@ -85,6 +85,7 @@ typedef struct {
   const gan_conv_table *kernels;
   int64_t items, grain;
   double work; /* multiplications of the whole */
+  gan_epilogue e;
 } plan;
 
 /* Zero columns that the rows of a copy need, and the pitch of its pixels. */
@@ -249,13 +250,41 @@ static bool pack_weight (gan_ctx *c, plan *p, const gan_conv_shape *s, bool adjo
 
 /* ---- running ------------------------------------------------------------------------------ */
 
+/* The part of the result that an item makes, when there is one group: rows of an image, or whole
+   images. Its activation is applied while it is in the cache. */
+static void activate_item (const plan *p, int64_t item) {
+  const gan_conv_job *j = &p->job;
+  gan_real *y = j->dst;
+  int64_t n;
+  if (j->batched) {
+    y += item * j->chunk * j->dn;
+    n = min64(j->chunk, j->n - item * j->chunk) * j->dn;
+  } else {
+    int64_t row = item % j->chunks * j->chunk;
+    y += item / j->chunks * j->dn + row * j->dh;
+    n = (min64(row + j->chunk, j->h.out) - row) * j->dh;
+  }
+  gan_activate(p->e.f, (gan_real)p->e.slope, n, y);
+}
+
 static void run_range (void *ud, int64_t lo, int64_t hi, int worker) {
   const plan *p = ud;
-  p->kernels->run(&p->job, lo, hi, worker);
+  bool inside = p->e.f != GAN_ACT_NONE && p->job.groups == 1;
+  if (!inside) p->kernels->run(&p->job, lo, hi, worker);
+  for (int64_t item = lo; inside && item < hi; item++) {
+    p->kernels->run(&p->job, item, item + 1, worker);
+    activate_item(p, item);
+  }
+}
+
+static void activate_range (void *ud, int64_t lo, int64_t hi, int worker) {
+  const plan *p = ud;
+  (void)worker;
+  gan_activate(p->e.f, (gan_real)p->e.slope, hi - lo, p->job.dst + lo);
 }
 
 gan_tensor *gan_conv_run (gan_ctx *c, const gan_conv_shape *s, bool adjoint, gan_tensor *src,
-                          gan_tensor *weight, gan_tensor *bias) {
+                          gan_tensor *weight, gan_tensor *bias, gan_epilogue e) {
   int64_t channels = s->groups * (adjoint ? s->ci : s->co);
   const int64_t *size = adjoint ? s->large : s->small;
   gan_tensor *dst = gan_new_channels_last(c, GAN_REAL, s->nd, s->n, channels, size);
@@ -265,7 +294,7 @@ gan_tensor *gan_conv_run (gan_ctx *c, const gan_conv_shape *s, bool adjoint, gan
   gan_tensor *table = gan_new(c, GAN_INT64, 1, &entries);
   if (!table) return NULL;
   int64_t *t = gan_ints(table), *ph = t + 3 * (ch + cw), *pw = ph + kh, *pos = pw + kw;
-  plan p = { .kernels = GAN_KERNEL(gan_conv) };
+  plan p = { .kernels = GAN_KERNEL(gan_conv), .e = e };
   p.job.h = make_axis(s, adjoint, 0, t, ph);
   p.job.w = make_axis(s, adjoint, 1, t + 3 * ch, pw);
   for (int64_t i = 0; i < kh * kw; i++) {
@@ -277,6 +306,9 @@ gan_tensor *gan_conv_run (gan_ctx *c, const gan_conv_shape *s, bool adjoint, gan
   gan_tensor *scratch = gan_new(c, GAN_REAL, 2, (int64_t[]){ gan_threads(), p.job.scratch_size });
   if (!scratch) return NULL;
   p.job.scratch = gan_reals(scratch);
+  gan_count_work(2 * p.work);
   gan_parallel(p.items, p.grain, run_range, &p);
+  if (e.f != GAN_ACT_NONE && p.job.groups > 1)
+    gan_parallel(dst->numel, 16384, activate_range, &p);
   return dst;
 }

@@ -91,6 +91,7 @@ typedef struct {
   gan_conv_weight_job job;
   const gan_conv_weight_table *kernels;
   int64_t items, grain, units;
+  double work; /* multiplications of the whole */
 } plan;
 
 /* Vectors run along the side that wastes fewer lanes; with few channels of x, A is made of patches;
@@ -121,6 +122,7 @@ static void make_plan (plan *p, const gan_conv_shape *s) {
   j->scratch_size = j->patches ? j->rows * j->ow * ac : 0;
   p->items = j->parts * units;
   double work = (double)rows * (double)j->ow * (double)(taps * s->groups) * (double)(s->ci * s->co);
+  p->work = work;
   p->grain = (int64_t)(WORK_MIN / (work / (double)p->items + 1)) + 1;
   p->units = j->depth ? s->groups : s->groups * blocks * (j->patches ? s->ci : ac);
   int64_t whole = ceil_div(j->depth ? s->groups : vc, lanes) * lanes;
@@ -159,6 +161,7 @@ gan_tensor *gan_conv_weight_run (gan_ctx *c, const gan_conv_shape *s, gan_tensor
   j->sums = gan_reals(sums);
   j->grad = gan_reals(grad);
   j->scratch = gan_reals(scratch);
+  gan_count_work(2 * p.work);
   gan_parallel(p.items, p.grain, run_range, &p);
   int64_t each = grad->numel / p.units + 1;
   gan_parallel(p.units, 16384 / each + 1, fold_range, &p);

@@ -1,7 +1,7 @@
 /*
 ** gemm.h - the matrix product of the runtime. All matrices are row-major; nothing here allocates
-** or fails. OpenBLAS does the large products, on one thread for each call; a kernel of our own does
-** the small ones, where the library's overhead shows.
+** or fails. Kernels of our own do the products of training, which are long and narrow; OpenBLAS, on
+** one thread for each call, does those whose three sizes are all large.
 */
 #ifndef GAN_OPS_GEMM_H
 #define GAN_OPS_GEMM_H
@@ -10,8 +10,8 @@
 
 /* c = alpha op(a) op(b) + beta c, with op(a) m x k, op(b) k x n and c m x n; op transposes the
    stored matrix when its flag is set. lda, ldb, ldc: elements from one stored row to the next.
-   beta 0: c is not read. k 0: c becomes beta c. The product is cut over the thread team along the
-   longer side of c, in the same way for the same sizes and thread count. */
+   beta 0: c is not read. k 0: c becomes beta c. The product is cut over the thread team along one
+   side of c, in the same way for the same sizes and thread count. */
 void gan_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, gan_real alpha,
               const gan_real *a, int64_t lda, const gan_real *b, int64_t ldb, gan_real beta,
               gan_real *c, int64_t ldc);

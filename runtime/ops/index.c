@@ -563,5 +563,6 @@ static gan_op op_masked_select = {
 
 gan_op *const gan_ops_index[] = {
   &gan_op_index_select, &gan_op_index_add, &gan_op_gather, &gan_op_scatter_add, &op_scatter,
-  &op_one_hot, &op_embedding, &op_masked_select, &gan_op_sort, &gan_op_argsort, &gan_op_topk, NULL
+  &op_one_hot, &op_embedding, &op_masked_select, &gan_op_sort, &gan_op_argsort, &gan_op_topk,
+  &gan_op_assignment, NULL
 };

@@ -7,7 +7,7 @@
 
 #include "../core/op.h"
 
-extern gan_op gan_op_sort, gan_op_argsort, gan_op_topk;
+extern gan_op gan_op_sort, gan_op_argsort, gan_op_topk, gan_op_assignment;
 
 /* The values of idx (from 1, negative ones from the end of `size` places) as 0-based places, row by
    row; an error that names the value and the range, before anything is written. [temp] */

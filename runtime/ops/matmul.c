@@ -6,7 +6,7 @@
 */
 #include <string.h>
 
-#include "gemm.h"
+#include "activation.h"
 #include "../core/op.h"
 
 #define BATCH_GRAIN ((double)(32 * 32 * 32)) /* least multiplications that are worth a thread */
@@ -101,6 +101,7 @@ static void run_batches (batched *p) {
   double grain = BATCH_GRAIN / work;
   if (grain < 1) grain = 1;
   if (grain > (double)p->batches) grain = (double)p->batches;
+  gan_count_work(2 * work * (double)p->batches);
   gan_parallel(p->batches, (int64_t)grain, batch_range, p);
 }
 
@@ -318,15 +319,6 @@ static gan_op op_addmm = {
 
 /* ---- linear ------------------------------------------------------------------------------- */
 
-typedef struct {
-  gan_activation f;
-  double slope;
-} activation;
-
-static activation read_activation (const gan_arg *a) {
-  return (activation){ (gan_activation)a[3].i, a[4].num };
-}
-
 static bool linear_shapes (gan_ctx *c, const gan_tensor *x, const gan_tensor *w,
                            const gan_tensor *b) {
   if (w->ndim != 2)
@@ -345,13 +337,10 @@ static bool linear_shapes (gan_ctx *c, const gan_tensor *x, const gan_tensor *w,
 
 static void linear_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   gan_tensor *x = a[0].t, *w = a[1].t, *b = a[2].n < 0 ? NULL : a[2].t;
-  activation act = read_activation(a);
+  gan_epilogue e = gan_read_epilogue(a + 3);
   int64_t shape[GAN_MAXDIM];
   layout lx, lw;
-  if (!linear_shapes(c, x, w, b)) return;
-  GAN_NEED(c, act.f != GAN_ACT_LEAKY_RELU || act.slope > 0,
-           "slope must be positive when leaky_relu is part of the op, got %g (call leaky_relu on "
-           "its own)", act.slope);
+  if (!linear_shapes(c, x, w, b) || !gan_check_epilogue(c, e)) return;
   memcpy(shape, x->shape, x->ndim * sizeof *shape);
   shape[x->ndim - 1] = w->shape[0];
   gan_tensor *y = out[0] = gan_new(c, GAN_REAL, x->ndim, shape);
@@ -362,26 +351,13 @@ static void linear_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   if (b) b = gan_dense(c, b);
   if (c->status) return;
   gan_gemm_bias(lx.trans, !lw.trans, x->shape[0], w->shape[0], x->shape[1], gan_reals(x), lx.ld,
-                gan_reals(w), lw.ld, b ? gan_reals(b) : NULL, act.f, (gan_real)act.slope,
+                gan_reals(w), lw.ld, b ? gan_reals(b) : NULL, e.f, (gan_real)e.slope,
                 gan_reals(y), w->shape[0]);
 }
 
-/* gy f'(z), where y = f(z) */
-static gan_tensor *through_activation (gan_ctx *c, const gan_node *n, gan_tensor *gy) {
-  activation act = read_activation(n->a);
-  if (act.f == GAN_ACT_NONE) return gy;
-  gan_tensor *y = gan_saved_out(c, n, 0), *zero = gan_scalar(c, 0);
-  switch (act.f) {
-    case GAN_ACT_RELU: return gan_where(c, gan_le(c, y, zero), zero, gy);
-    case GAN_ACT_LEAKY_RELU:
-      return gan_where(c, gan_gt(c, y, zero), gy, gan_scale(c, gy, act.slope));
-    case GAN_ACT_TANH: return gan_sub(c, gy, gan_mul(c, gy, gan_square(c, y)));
-    default: return gan_mul(c, gy, gan_sub(c, y, gan_square(c, y)));
-  }
-}
-
 static void linear_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
-  gan_tensor *g = flat_rows(c, through_activation(c, n, gy[0]));
+  gan_tensor *g = gan_through_epilogue(c, n, gan_read_epilogue(n->a + 3), gy[0]);
+  g = flat_rows(c, g);
   if (!g) return;
   if (gan_wants(n, 0)) {
     gx[0] = gan_matmul(c, g, n->a[1].t);
@@ -391,36 +367,10 @@ static void linear_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tens
   if (gan_wants(n, 2)) gx[2] = gan_sum(c, g, 1, (int64_t[]){ 0 }, false);
 }
 
-typedef struct {
-  activation act;
-  const gan_real *y, *gy;
-  gan_real *gz;
-} act_grad;
-
-static void act_range (void *ud, int64_t lo, int64_t hi, int worker) {
-  (void)worker;
-  const act_grad *p = ud;
-  gan_activate_grad(p->act.f, (gan_real)p->act.slope, hi - lo, p->y + lo, p->gy + lo, p->gz + lo);
-}
-
-/* As through_activation, in one pass; the result is a matrix of rows. */
-static gan_tensor *fused_activation (gan_ctx *c, const gan_node *n, gan_tensor *gy) {
-  gan_tensor *y = n->saved[0], *z = NULL;
-  act_grad p = { .act = read_activation(n->a) };
-  if (p.act.f == GAN_ACT_NONE) return as_rows(c, gy);
-  gy = gan_dense(c, gy);
-  if (gy) z = gan_new(c, GAN_REAL, y->ndim, y->shape);
-  if (!z) return NULL;
-  p.y = gan_reals(y);
-  p.gy = gan_reals(gy);
-  p.gz = gan_reals(z);
-  gan_parallel(z->numel, 16384, act_range, &p);
-  return as_rows(c, z);
-}
-
 static void linear_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
-  gan_tensor *g = fused_activation(c, n, gy[0]), *w = n->a[1].t, *x = n->a[0].t;
+  gan_tensor *g = gan_through_epilogue_fused(c, n, gan_read_epilogue(n->a + 3), gy[0]), *w = n->a[1].t, *x = n->a[0].t;
   layout lg, lw, lx;
+  if (g) g = as_rows(c, g);
   if (g) g = readable(c, g, &lg);
   if (!g) return;
   int64_t m = g->shape[0], outs = g->shape[1], ins = w->shape[1];
@@ -441,8 +391,7 @@ static void linear_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_te
 
 static gan_op op_linear = {
   .name = "linear",
-  .sig = "x:tensor w:tensor b:tensor? ; activation:none|relu|leaky_relu|tanh|sigmoid=none "
-         "slope:number=0.01",
+  .sig = "x:tensor w:tensor b:tensor? ; " GAN_ACTIVATION_SIG,
   .forward = linear_forward,
   .vjp = linear_vjp,
   .fused = linear_fused,
@@ -506,7 +455,9 @@ static gan_op op_outer = {
 };
 
 extern gan_op gan_op_einsum; /* einsum.c */
+extern gan_op gan_op_eigh;   /* eigen.c */
 
 gan_op *const gan_ops_matmul[] = {
-  &gan_op_matmul, &op_bmm, &op_linear, &op_addmm, &op_dot, &op_outer, &gan_op_einsum, NULL
+  &gan_op_matmul, &op_bmm, &op_linear, &op_addmm, &op_dot, &op_outer, &gan_op_einsum,
+  &gan_op_eigh, NULL
 };

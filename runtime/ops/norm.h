@@ -45,6 +45,6 @@ int gan_but_channel(int ndim, int64_t *dims);
 extern gan_op gan_op_batch_norm, gan_op_batch_norm_stats, gan_op_batch_norm_fixed,
     gan_op_group_norm, gan_op_instance_norm, gan_op_group_norm_stats, gan_op_layer_norm,
     gan_op_layer_norm_stats, gan_op_local_response_norm, gan_op_window_sum, gan_op_l2_normalize,
-    gan_op_pixel_norm, gan_op_weight_norm, gan_op_spectral_norm;
+    gan_op_pixel_norm, gan_op_weight_norm, gan_op_spectral_norm, gan_op_batch_norm_running;
 
 #endif

@@ -341,10 +341,10 @@ static void fused_params (gan_ctx *c, const gan_node *n, const batch_job *j, con
 
 /* gx = a g + b x + d; constant: the statistics do not depend on x, so that b and d are 0 */
 static void fused_input (gan_ctx *c, batch_job *j, const params *q, const gan_real *rstd,
-                         bool constant, gan_tensor *x, gan_tensor **gx) {
+                         bool constant, gan_tensor *x, gan_tensor *g, gan_tensor **gx) {
   int64_t nc = j->p.c;
   gan_real *abd = gan_norm_scratch(c, 3 * nc);
-  if (!abd || !(*gx = gan_new_like(c, x, GAN_REAL))) return;
+  if (!abd || !(*gx = gan_over_gradient(c, g, x))) return;
   double m = (double)j->rows;
   for (int64_t i = 0; i < nc; i++) {
     double r = (double)rstd[i], a = r * (q->w ? (double)q->w[i] : 1);
@@ -381,7 +381,7 @@ static void fused (gan_ctx *c, const gan_node *n, gan_tensor *gy, const gan_arg 
     find_sums(&j);
     fused_params(c, n, &j, rstd, gx);
   }
-  if (gan_wants(n, 0)) fused_input(c, &j, &q, rstd, constant, x, &gx[0]);
+  if (gan_wants(n, 0)) fused_input(c, &j, &q, rstd, constant, x, g, &gx[0]);
 }
 
 static void batch_norm_stats_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy,
@@ -492,17 +492,31 @@ static bool check (gan_ctx *c, const gan_arg *a, bool batch) {
   return true;
 }
 
-/* new = (1 - momentum) old + momentum found, or found itself */
-static gan_tensor *running (gan_ctx *c, const gan_arg *old, const gan_tensor *found, double factor,
-                            double momentum) {
+static void running_forward (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
+  const gan_tensor *found = a[0].t;
+  double factor = a[2].num, momentum = a[3].num;
   gan_tensor *y = gan_new(c, GAN_REAL, 1, found->shape);
   const gan_real *was;
-  if (!y || !gan_norm_reals(c, old, &was)) return NULL;
+  if (!y || !gan_norm_reals(c, &a[1], &was)) return;
   for (int64_t i = 0; i < y->numel; i++) {
     double v = (double)gan_reals(found)[i] * factor;
     gan_reals(y)[i] = (gan_real)(was ? (1 - momentum) * (double)was[i] + momentum * v : v);
   }
-  return y;
+  out[0] = y;
+}
+
+gan_op gan_op_batch_norm_running = {
+  .name = "batch_norm_running",
+  .sig = "found:tensor old:tensor? factor:number momentum:number -> y~",
+  .forward = running_forward,
+  .doc = "(1 - momentum) old + momentum factor found; factor found itself without old. All: (C).",
+  .flags = GAN_HIDDEN,
+};
+
+static gan_tensor *running (gan_ctx *c, const gan_arg *old, gan_tensor *found, double factor,
+                            double momentum) {
+  return gan_run1(c, &gan_op_batch_norm_running,
+                  GAN_ARGS(GAN_T(found), *old, GAN_N(factor), GAN_N(momentum)));
 }
 
 static void batch_norm (gan_ctx *c, const gan_arg *a, gan_tensor **out) {

@@ -589,6 +589,27 @@ static gan_op clip_grad_norm_in_place_op = {
   .flags = GAN_UPDATE,
 };
 
+/* ---- counters ------------------------------------------------------------------------------ */
+
+static void increment (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
+  gan_tensor *x = a[0].t;
+  GAN_NEED(c, gan_is_contiguous(x), "argument 'x' must be contiguous, it is a view %s",
+           gan_shape_of(c, x));
+  for (int64_t i = 0; i < x->numel; i++)
+    gan_ints(x)[i] = (int64_t)((uint64_t)gan_ints(x)[i] + (uint64_t)a[1].i);
+  out[0] = x;
+}
+
+static gan_op increment_op = {
+  .name = "increment_",
+  .sig = "x!:labels ; by:int=1 -> y~",
+  .forward = increment,
+  .doc = "Adds an integer to every element of an int64 tensor in place: a counter of steps.\n"
+         "Overflow wraps around. Errors: a tensor of another type.",
+  .example = "gan.increment_(gan.tensor(0, {dtype=\"int64\"}))",
+  .flags = GAN_UPDATE,
+};
+
 /* Calls an op of another family by name: x, an option or two, defaults for the rest. */
 static gan_tensor *p_norm (gan_ctx *c, gan_tensor *x, double p) {
   gan_op *op = gan_op_find("norm");
@@ -638,5 +659,5 @@ static gan_op clip_grad_norm_op = {
 gan_op *const gan_ops_optim[] = {
   &sgd_step_op, &adam_step_op, &adamax_step_op, &nadam_step_op, &radam_step_op, &rmsprop_step_op,
   &adagrad_step_op, &adadelta_step_op, &rprop_step_op, &clip_op, &ema_op,
-  &clip_grad_norm_in_place_op, &clip_grad_norm_op, NULL
+  &clip_grad_norm_in_place_op, &clip_grad_norm_op, &increment_op, NULL
 };

@@ -6,6 +6,7 @@
 */
 #include <string.h>
 
+#include "../core/tape.h"
 #include "pointwise.h"
 
 /* ---- flat loops --------------------------------------------------------------------------- */
@@ -20,7 +21,7 @@ typedef struct {
   gan_real *y;
   const gan_real *a, *b, *d;
   int64_t as, bs, ds;
-  const gan_real *p;
+  gan_real p[2];
 } flat_job;
 
 static void flat_unary (void *ud, int64_t lo, int64_t hi, int worker) {
@@ -48,8 +49,12 @@ static void flat_ternary (void *ud, int64_t lo, int64_t hi, int worker) {
                 j->ds, j->y + lo, j->p);
 }
 
-static void run_flat (int64_t n, int64_t grain, gan_range_fn *range, flat_job *j) {
-  if (n <= 0) return;
+static void set_numbers (flat_job *j, const gan_real *p) {
+  if (p) memcpy(j->p, p, sizeof j->p);
+}
+
+static void run_flat (gan_ctx *c, int64_t n, int64_t grain, gan_range_fn *range, flat_job *j) {
+  if (n <= 0 || gan_loop_later(c, n, grain, range, j, sizeof *j)) return;
   if (n <= grain) range(j, 0, n, 0);
   else gan_parallel(n, grain, range, j);
 }
@@ -147,12 +152,13 @@ static gan_tensor *apart (gan_ctx *c, const gan_tensor *y, gan_tensor *x) {
 
 void gan_map1_into (gan_ctx *c, gan_tensor *y, gan_tensor *x, gan_unary_fn *fn, int64_t grain,
                     const gan_real *p) {
-  flat_job j = { .fn.unary = fn, .p = p };
+  flat_job j = { .fn.unary = fn };
+  set_numbers(&j, p);
   if (!(x = apart(c, y, x))) return;
   if (flat_step(y, x) == 1 && gan_is_dense(y)) {
     j.a = gan_reals(x);
     j.y = gan_reals(y);
-    run_flat(y->numel, grain, flat_unary, &j);
+    run_flat(c, y->numel, grain, flat_unary, &j);
     return;
   }
   run_rows(c, 2, (gan_tensor *[]){ y, x }, grain, row_unary, &j);
@@ -174,12 +180,13 @@ void gan_map2_into (gan_ctx *c, gan_tensor *y, gan_tensor *a, gan_tensor *b, gan
   j.b = gan_reals(b);
   j.as = as;
   j.bs = bs;
-  run_flat(y->numel, grain, flat_binary, &j);
+  run_flat(c, y->numel, grain, flat_binary, &j);
 }
 
 void gan_map3_into (gan_ctx *c, gan_tensor *y, gan_tensor *a, gan_tensor *b, gan_tensor *d,
                     gan_ternary_fn *fn, const gan_real *p) {
-  flat_job j = { .fn.ternary = fn, .p = p };
+  flat_job j = { .fn.ternary = fn };
+  set_numbers(&j, p);
   a = apart(c, y, a);
   b = apart(c, y, b);
   d = apart(c, y, d);
@@ -196,7 +203,7 @@ void gan_map3_into (gan_ctx *c, gan_tensor *y, gan_tensor *a, gan_tensor *b, gan
   j.as = as;
   j.bs = bs;
   j.ds = ds;
-  run_flat(y->numel, GAN_GRAIN_CHEAP, flat_ternary, &j);
+  run_flat(c, y->numel, GAN_GRAIN_CHEAP, flat_ternary, &j);
 }
 
 /* ---- into new tensors --------------------------------------------------------------------- */
@@ -231,20 +238,31 @@ gan_tensor *gan_map3 (gan_ctx *c, gan_tensor *a, gan_tensor *b, gan_tensor *d, g
   return y;
 }
 
-gan_tensor *gan_map_grad (gan_ctx *c, gan_tensor *saved, gan_tensor *g, gan_grad_fn *fn,
-                          int64_t grain, const gan_real *p) {
-  flat_job j = { .fn.grad = fn, .p = p };
-  if (!saved || !g) return NULL;
-  gan_tensor *gx = gan_new_like(c, saved, GAN_REAL);
+static gan_tensor *map_grad (gan_ctx *c, gan_tensor *gx, gan_tensor *saved, gan_tensor *g,
+                             gan_grad_fn *fn, int64_t grain, const gan_real *p) {
+  flat_job j = { .fn.grad = fn };
+  set_numbers(&j, p);
   if (!gx) return NULL;
   if (gan_same_layout(gx, saved) && gan_same_layout(gx, g)) {
     j.y = gan_reals(gx);
     j.a = gan_reals(saved);
     j.b = gan_reals(g);
-    run_flat(gx->numel, grain, flat_grad, &j);
+    run_flat(c, gx->numel, grain, flat_grad, &j);
   }
   else run_rows(c, 3, (gan_tensor *[]){ gx, saved, g }, grain, row_grad, &j);
   return gx;
+}
+
+gan_tensor *gan_map_grad (gan_ctx *c, gan_tensor *saved, gan_tensor *g, gan_grad_fn *fn,
+                          int64_t grain, const gan_real *p) {
+  if (!saved || !g) return NULL;
+  return map_grad(c, gan_new_like(c, saved, GAN_REAL), saved, g, fn, grain, p);
+}
+
+gan_tensor *gan_map_backward (gan_ctx *c, gan_tensor *saved, gan_tensor *g, gan_grad_fn *fn,
+                              int64_t grain, const gan_real *p) {
+  if (!saved || !g) return NULL;
+  return map_grad(c, gan_over_gradient(c, g, saved), saved, g, fn, grain, p);
 }
 
 gan_tensor *gan_map_pow (gan_ctx *c, gan_tensor *x, double e) {

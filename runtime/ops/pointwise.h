@@ -20,6 +20,10 @@ gan_tensor *gan_map3(gan_ctx *c, gan_tensor *a, gan_tensor *b, gan_tensor *d, ga
 gan_tensor *gan_map_grad(gan_ctx *c, gan_tensor *saved, gan_tensor *g, gan_grad_fn *fn,
                          int64_t grain, const gan_real *p);
 
+/* The same in a backward pass, where g is the gradient that arrived: its memory is used if it can. */
+gan_tensor *gan_map_backward(gan_ctx *c, gan_tensor *saved, gan_tensor *g, gan_grad_fn *fn,
+                             int64_t grain, const gan_real *p);
+
 /* The same into the memory of y, which may be an operand; the others broadcast to its shape, and an
    operand that shares y's memory in another layout is copied first. */
 void gan_map1_into(gan_ctx *c, gan_tensor *y, gan_tensor *x, gan_unary_fn *fn, int64_t grain,

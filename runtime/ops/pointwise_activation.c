@@ -263,7 +263,7 @@ static void gelu_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tens
   const gan_pointwise_table *k = GAN_KERNEL(gan_pointwise);
   const gan_real none[2] = { 0 };
   gan_grad_fn *fn = n->a[1].i == GELU_TANH ? k->gelu_tanh_grad : k->gelu_grad;
-  gx[0] = gan_map_grad(c, n->a[0].t, gy[0], fn, GAN_GRAIN_COSTLY, none);
+  gx[0] = gan_map_backward(c, n->a[0].t, gy[0], fn, GAN_GRAIN_COSTLY, none);
 }
 
 /* P(x) + x p(x) with the normal distribution's cumulative and density functions */

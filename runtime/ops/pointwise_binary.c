@@ -7,6 +7,7 @@
 */
 #include <math.h>
 
+#include "../core/tape.h"
 #include "pointwise.h"
 
 #define VJP(name) \
@@ -107,6 +108,7 @@ VJP(pow) {
   gan_tensor *a = n->a[0].t, *b = n->a[1].t;
   if (gan_wants(n, 0)) {
     bool constant = b->ndim == 0 && !gan_tracked(b);
+    if (constant && c->tape) gan_tape_looked_at(c, b, "the gradient of pow");
     double e = constant ? (double)*gan_reals(b) : 0;
     gan_tensor *g;
     if (constant && e == 0) g = gan_zero_input(c, n, 0);

@@ -37,7 +37,7 @@ static inline gan_tensor *gan_row_saved (gan_ctx *c, const gan_node *n) {
   static void name##_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) { \
     gan_real p[2];                                                                          \
     gan_row_numbers(&gan_op_##name, n->a, p);                                               \
-    gx[0] = gan_map_grad(c, gan_row_saved(c, n), gy[0],                                     \
+    gx[0] = gan_map_backward(c, gan_row_saved(c, n), gy[0],                                 \
                          GAN_KERNEL(gan_pointwise)->name##_grad, grain, p);                 \
   }
 

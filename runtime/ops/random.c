@@ -256,6 +256,20 @@ static gan_op bernoulli_op = {
   .flags = GAN_RANDOM,
 };
 
+static void dropout_mask (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
+  double p = a[1].num;
+  if ((out[0] = gan_new_like(c, a[0].t, GAN_REAL)))
+    gan_fill_mask(c, out[0]->numel, gan_reals(out[0]), 1 - p, p < 1 ? 1 / (1 - p) : 0);
+}
+
+static gan_op dropout_mask_op = {
+  .name = "dropout_mask",
+  .sig = "x:tensor p:number -> y~",
+  .forward = dropout_mask,
+  .doc = "0 with probability p, otherwise 1 / (1 - p), in the shape and layout of x.",
+  .flags = GAN_RANDOM | GAN_HIDDEN,
+};
+
 /* The mask is an ordinary constant factor: gradients of any order use the same one. */
 static void dropout (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   gan_tensor *x = a[0].t;
@@ -265,10 +279,7 @@ static void dropout (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
     out[0] = gan_reshape(c, x, x->ndim, x->shape);
     return;
   }
-  gan_tensor *mask = gan_new_like(c, x, GAN_REAL);
-  if (!mask) return;
-  gan_fill_mask(c, mask->numel, gan_reals(mask), 1 - p, p < 1 ? 1 / (1 - p) : 0);
-  out[0] = gan_mul(c, x, mask);
+  out[0] = gan_mul(c, x, gan_run1(c, &dropout_mask_op, GAN_ARGS(GAN_T(x), GAN_N(p))));
 }
 
 static gan_op dropout_op = {
@@ -396,5 +407,5 @@ static gan_op multinomial_op = {
 
 gan_op *const gan_ops_random[] = {
   &rand_op, &randn_op, &randint_op, &rand_like_op, &randn_like_op, &uniform_in_place_op,
-  &normal_in_place_op, &bernoulli_op, &dropout_op, &randperm_op, &multinomial_op, NULL
+  &normal_in_place_op, &bernoulli_op, &dropout_mask_op, &dropout_op, &randperm_op, &multinomial_op, NULL
 };

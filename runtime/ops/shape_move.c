@@ -4,6 +4,7 @@
 ** What is one gather along a dimension (flip, roll, the reflecting kinds of pad) says which place
 ** each result comes from, and gan_take does the work.
 */
+#include "../core/tape.h"
 #include "shape.h"
 
 #include <string.h>
@@ -285,6 +286,7 @@ static gan_tensor *pad_dim_vjp (gan_ctx *c, const gan_node *n, gan_tensor *gy, i
   gan_tensor *idx = gan_new(c, GAN_INT64, 1, &size);
   for (int64_t i = 0; idx && i < size; i++)
     gan_ints(idx)[i] = pad_source(i - before, shape[d], n->a[2].i) + 1;
+  if (idx && c->tape) gan_tape_constant(c, idx); /* known from the sizes */
   gan_tensor *zero = gan_new_zero(c, GAN_REAL, gy->ndim, shape);
   return gan_run1(c, &gan_op_index_add, GAN_ARGS(GAN_T(zero), GAN_T(idx), GAN_T(gy), GAN_I(d)));
 }

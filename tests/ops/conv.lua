@@ -10,14 +10,21 @@ end
 
 -- A case: sizes of x and weight, a bias or not, options with PyTorch's names.
 local function case_of(f, x, w, bias, options)
-  local names, extra = {}, ""
-  for k in pairs(options or {}) do names[#names + 1] = k end
+  local names, extra, act, slope = {}, "", (options or {}).activation, (options or {}).slope
+  for k in pairs(options or {}) do
+    if k ~= "activation" and k ~= "slope" then names[#names + 1] = k end
+  end
   table.sort(names)
   for _, k in ipairs(names) do extra = extra .. (", %s=%s"):format(k, python(options[k])) end
   local c = { t.randn(x), t.randn(w) }
   if bias then c[3] = t.randn{bias} end
   if options then c[#c + 1] = options end
   c.torch = ("F.%s(a, b%s%s)"):format(f, bias and ", c" or "", extra)
+  if act == "leaky_relu" then
+    c.torch = ("F.leaky_relu(%s, %s)"):format(c.torch, slope or 0.01)
+  elseif act then
+    c.torch = ("torch.%s(%s)"):format(act, c.torch)
+  end
   return c
 end
 
@@ -35,6 +42,7 @@ local conv1d = cases("conv1d", {
   { {3, 4, 5}, {4, 1, 3}, nil, { groups = 4, padding = 1 } },
   { {2, 1, 1}, {2, 1, 1} },
   { {0, 2, 5}, {3, 2, 3}, 3 },
+  { {2, 3, 7}, {4, 3, 3}, 4, { activation = "relu" } },
 })
 
 local conv2d = cases("conv2d", {
@@ -46,6 +54,10 @@ local conv2d = cases("conv2d", {
   { {2, 4, 5, 4}, {8, 1, 3, 3}, nil, { groups = 4, padding = 1, stride = 2 } },
   { {2, 3, 4, 5}, {3, 1, 2, 3}, 3, { groups = 3, dilation = {1, 2}, padding = {0, 1} } },
   { {9, 2, 3, 3}, {5, 2, 3, 3}, 5, { padding = 2, stride = 3 } }, -- images as places of a tile
+  { {9, 2, 3, 3}, {5, 2, 3, 3}, 5, { padding = 2, activation = "leaky_relu", slope = 0.2 } },
+  { {2, 3, 5, 6}, {4, 3, 3, 2}, 4, { stride = 2, activation = "tanh" } },
+  { {2, 6, 4, 4}, {4, 3, 3, 3}, 4, { groups = 2, padding = 1, activation = "sigmoid" } },
+  { {2, 4, 5, 4}, {8, 1, 3, 3}, nil, { groups = 4, stride = 2, activation = "relu" } },
   { {2, 17, 3, 3}, {2, 17, 2, 2}, 2, { padding = 1 } }, -- vectors along the input
   { {1, 2, 3, 4}, {18, 2, 1, 1}, 18 },
   { {2, 3, 1, 1}, {4, 3, 1, 1}, 4, { stride = 3 } },
@@ -62,6 +74,7 @@ local transpose1d = cases("conv_transpose1d", {
   { {2, 3, 4}, {3, 1, 3}, nil, { groups = 3, padding = 1 } },
   { {2, 1, 1}, {1, 2, 1} },
   { {0, 2, 3}, {2, 3, 3}, 3 },
+  { {2, 3, 5}, {3, 4, 4}, 4, { stride = 2, activation = "sigmoid" } },
 })
 
 local transpose2d = cases("conv_transpose2d", {
@@ -77,6 +90,9 @@ local transpose2d = cases("conv_transpose2d", {
   { {2, 17, 2, 2}, {17, 1, 4, 4}, 1, { stride = 2, padding = 1 } },
   { {1, 2, 3, 3}, {2, 18, 1, 1}, 18 },
   { {0, 2, 3, 3}, {2, 3, 3, 3}, 3 },
+  { {2, 3, 4, 3}, {3, 4, 4, 4}, 4, { stride = 2, padding = 1, activation = "leaky_relu" } },
+  { {9, 2, 2, 3}, {2, 5, 3, 3}, 5, { activation = "tanh" } },
+  { {2, 4, 3, 3}, {4, 2, 3, 3}, 4, { groups = 2, activation = "relu" } },
 })
 
 -- one option for all dimensions as a list; no bias

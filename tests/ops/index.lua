@@ -3,6 +3,28 @@ local t = require "tests.case"
 
 local nan, huge = 0 / 0, math.huge
 
+-- The cheapest assignment, by trying all.
+local function cheapest(gan, x)
+  local cost, best, least, columns = x:totable(), nil, huge, {}
+  local function try(i, sum, used)
+    if i > #cost then
+      if sum < least then
+        best, least = { table.unpack(columns) }, sum
+      end
+      return
+    end
+    for j = 1, #cost[1] do
+      if not used[j] then
+        used[j], columns[i] = true, j
+        try(i + 1, sum + cost[i][j], used)
+        used[j] = nil
+      end
+    end
+  end
+  try(1, 0, {})
+  return gan.tensor(best, { dtype = "int64" })
+end
+
 return {
   index_select = {
     { t.randn{4, 3}, t.labels{5, n = 4}, torch = "a.index_select(0, b)" },
@@ -90,6 +112,15 @@ return {
     { t.values{ { 3, 1, 2 }, { -1, 5, 0 } }, 1, { descending = true },
       torch = "a.argsort(0, descending=True)" },
     { t.values{ 2, 1, 2, 1 }, torch = "torch.sort(a, stable=True)[1]" },
+  },
+  assignment = {
+    { t.values{ { 4, 1, 3 }, { 2, 0, 5 }, { 3, 2, 2 } }, torch = false,
+      expect = function(gan) return gan.tensor({ 2, 1, 3 }, { dtype = "int64" }) end },
+    { t.values{ { 9, 2, 7, 8 }, { 6, 4, 3, 7 } }, torch = false, -- more columns than rows
+      expect = function(gan) return gan.tensor({ 2, 3 }, { dtype = "int64" }) end },
+    { t.randn{0, 3}, torch = false,
+      expect = function(gan) return gan.zeros(0, { dtype = "int64" }) end },
+    { t.randn{6, 7}, torch = false, expect = function(gan, x) return cheapest(gan, x) end },
   },
   topk = {
     { t.values{ { 3, 1, 2, 7 }, { -1, 5, 0, 6 } }, 2, torch = "a.topk(2)" },

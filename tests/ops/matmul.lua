@@ -1,7 +1,22 @@
--- Cases of runtime/ops/matmul.c and einsum.c: see tests/case.lua.
+-- Cases of runtime/ops/matmul.c, einsum.c and eigen.c: see tests/case.lua.
 local t = require "tests.case"
 
 local nan = 0 / 0
+
+-- What makes eigenvectors: orthonormal, and x stretches each by its value; the values are returned.
+local function eigen(gan, x)
+  local lower = x:tril()
+  local whole, n = lower + x:tril(-1):t(), #x
+  local values, vectors = gan.eigh(x)
+  local function small(what, t)
+    local worst = t:abs():amax():item()
+    assert(worst < 2e-6 * n, ("%s is %g instead of 0"):format(what, worst))
+  end
+  small("x v - v diag(values)", whole:matmul(vectors) - vectors * values:reshape(1, n))
+  small("v' v - 1", vectors:t():matmul(vectors) - gan.eye(n))
+  small("the disorder", gan.minimum(values:slice(1, 2, n) - values:slice(1, 1, n - 1), 0))
+  return values
+end
 
 -- widths of 1, 2, 17 and 40 reach the kernels' vectors of one row, narrow results, panels and
 -- their remainders; k of 300 more than one panel
@@ -107,5 +122,23 @@ return {
     { t.list{ t.randn{0, 3}, t.randn{3, 2} }, { eq = "ij,jk->ik" },
       torch = "torch.einsum('ij,jk->ik', a, b)" },
     { t.list{ t.values(2), t.randn{3} }, { eq = ",i->i" }, torch = "torch.einsum(',i->i', a, b)" },
+  },
+  eigh = { -- the signs of eigenvectors are a convention: ours has the largest component positive
+    { t.randn{5, 5}, torch = "torch.linalg.eigvalsh(a)" },
+    { t.randn{5, 5}, torch = false, expect = eigen },
+    { t.randn{40, 40}, torch = false, expect = eigen },
+    { t.values{ { 2, 1 }, { 1, 2 } }, torch = false, expect = function(gan)
+      local r = math.sqrt(0.5)
+      return gan.tensor{ 1, 3 }, gan.tensor{ { r, r }, { -r, r } }
+    end },
+    { t.values{ { 0, 0, 0, 0 }, { 0, 0, 0, 0 }, { 1, 2, 0, 0 }, { 2, 4, 0, 0 } }, torch = false,
+      expect = eigen }, -- rank 2
+    { t.values{ { 3, 9, 9 }, { 0, 3, 9 }, { 0, 0, 1 } }, torch = "torch.linalg.eigvalsh(a)" },
+    { t.values{ { 0, 0 }, { 0, 0 } }, torch = "torch.linalg.eigh(a)" },
+    { t.values{ { -3 } }, torch = "torch.linalg.eigh(a)" },
+    { t.randn{0, 0}, torch = "torch.linalg.eigh(a)" },
+    { t.values{ { 1, 0 }, { nan, 2 } }, torch = false, expect = function(gan)
+      return gan.full({ 2 }, nan), gan.full({ 2, 2 }, nan)
+    end },
   },
 }

@@ -321,6 +321,16 @@ return {
       refused("'p'", gan.clip_grad_norm_, { small }, 1, { p = 0 })
     end },
   },
+  increment_ = {
+    { t.labels{ 3, n = 5 }, torch = false, expect = function(gan, x)
+      local before = x:clone():to("float32")
+      assert(gan.increment_(x) == x)
+      assert((x:to("float32") - before):eq(1):amin():item() == 1)
+      gan.increment_(x, { by = -3 })
+      assert((before - x:to("float32")):eq(2):amin():item() == 1)
+      refused("contiguous", gan.increment_, gan.zeros(2, 3, { dtype = "int64" }):permute(2, 1))
+    end },
+  },
   clip_grad_norm = {
     { t.list{ t.randn{3, 5}, t.randn{4}, t.randn{0} }, 1, torch = clipped("a, b, c", 1, 2) },
     { t.list{ t.randn{3, 5}, t.randn{4} }, 100, torch = clipped("a, b", 100, 2) },

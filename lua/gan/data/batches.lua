@@ -1,36 +1,37 @@
---- Batches: rows of one or more tensors, in order or shuffled, epoch after epoch.
+--- Batches: rows of one or more tensors or sources, in order or shuffled, epoch after epoch.
 
 local gan = require "gan"
 local options = require "gan.options"
+local feed = require "gan.data.feed"
 
 local Batches = { __name = "gan.data.batches" }
 Batches.__index = Batches
 
 local spec = "; batch_size:count=64 shuffle:bool=false seed:int? drop_last:bool=false "
-  .. "range:any?"
+  .. "range:any? augment:any? prefetch:int=2"
 
---- Separates the tensors of the list part from the options, and checks both.
+--- Separates the data of the list part from the options, and checks both.
 local function read(given)
-  local tensors, named = {}, {}
+  local data, named = {}, {}
   if type(given) ~= "table" then
     error("data.batches: takes one table, as in data.batches{images, labels, batch_size = 64}", 3)
   end
   for key, v in pairs(given) do
     if math.type(key) == "integer" then
-      tensors[key] = v
+      data[key] = v
     else
       named[key] = v
     end
   end
-  for i = 1, math.max(#tensors, 1) do
-    if not gan.is_tensor(tensors[i]) or tensors[i]:dim() == 0 then
-      error(("data.batches: value %d must be a tensor of rows"):format(i), 3)
-    elseif tensors[i]:size(1) ~= tensors[1]:size(1) then
-      error(("data.batches: tensor 1 has %d rows, tensor %d has %d"):format(tensors[1]:size(1), i,
-        tensors[i]:size(1)), 3)
+  for i = 1, math.max(#data, 1) do
+    local x = data[i]
+    if not feed.is_source(x) and (not gan.is_tensor(x) or x:dim() == 0) then
+      error(("data.batches: value %d must be a tensor of rows, or a source"):format(i), 3)
+    elseif #x ~= #data[1] then
+      error(("data.batches: tensor 1 has %d rows, tensor %d has %d"):format(#data[1], i, #x), 3)
     end
   end
-  return tensors, options.check("data.batches", named, spec, 4)
+  return data, options.check("data.batches", named, spec, 4)
 end
 
 local function check_range(range)
@@ -44,30 +45,63 @@ local function check_range(range)
   return range[1], range[2]
 end
 
---- data.batches{images, labels, batch_size=64, shuffle=false, seed=, drop_last=false, range={0, 1}}
+local function is_callable(v)
+  local meta = getmetatable(v)
+  return type(v) == "function" or (type(meta) == "table" and meta.__call ~= nil)
+end
+
+--- The functions of option 'augment': one, or a list.
+local function check_augment(augment)
+  local list = (augment == nil or is_callable(augment)) and { augment } or augment
+  if type(list) ~= "table" then
+    error("data.batches: option 'augment' is a function or a list of functions", 3)
+  end
+  for i, f in ipairs(list) do
+    if not is_callable(f) then
+      error(("data.batches: 'augment' %d is a %s, not a function"):format(i, type(f)), 3)
+    end
+  end
+  return list
+end
+
+--- data.batches{images, labels, batch_size=64, shuffle=false, seed=, drop_last=false, range={0, 1},
+--              augment=, prefetch=2}
 --
--- Batches of rows of tensors that have equally many. A batch in order is a view, a shuffled one is
--- a copy of its rows. uint8 becomes the compute type when a batch is made, with 0..255 spread over
--- `range` ({-1, 1} suits tanh; false leaves bytes as they are); other types stay.
+-- Batches of rows of tensors, or of sources (data.images, data.rows, data.sounds), that have as
+-- many. A batch of a tensor in order is a view, a shuffled one is a copy of its rows. uint8 becomes
+-- the compute type when a batch is made, with 0..255 spread over `range` ({-1, 1} suits tanh; false
+-- leaves bytes as they are); other types stay.
+--
+-- Sources are read ahead by a thread, `prefetch` batches (0: when they are asked for).
+--
+-- `augment` is a function, or a list of them, called in turn with the batch as it would be: what
+-- they return takes its place, from the left; a value that they do not return stays. They find the
+-- generator in a state that depends on the seed and the place in the epoch only, and what they draw
+-- leaves no trace in it: the same batch is always augmented in the same way. See data.augment.
 --
 -- The order of an epoch depends on `seed` and the epoch's number only; without a seed, one is taken
 -- from the generator, so that gan.manual_seed decides. `#batches` is the number of batches in an
 -- epoch; drop_last leaves out a shorter last one.
 local function new(given)
-  local tensors, o = read(given)
+  local data, o = read(given)
   local low, high = check_range(o.range)
-  local rows = tensors[1]:size(1)
+  local augment = check_augment(o.augment)
+  local rows = #data[1]
   if o.drop_last and rows < o.batch_size then
     error(("data.batches: %d rows do not fill one batch of %d, and drop_last is set"):format(rows,
       o.batch_size), 2)
+  elseif o.prefetch < 0 or o.prefetch > 64 then
+    error("data.batches: option 'prefetch' is 0 to 64 batches", 2)
   end
   local seed = o.seed
-  if o.shuffle and not seed then
+  if (o.shuffle or #augment > 0) and not seed then
     seed = math.floor(gan.rand(1):item() * (1 << 24))
   end
   return setmetatable({
-    tensors = tensors, rows = rows, batch_size = o.batch_size, shuffle = o.shuffle,
-    drop_last = o.drop_last, low = low, high = high, seed = seed or 0, number = 1, position = 0,
+    data = data, rows = rows, batch_size = o.batch_size, shuffle = o.shuffle,
+    drop_last = o.drop_last, low = low, high = high, augment = augment, seed = seed or 0,
+    number = 1, position = 0, orders = {},
+    feed = feed.new(data, math.min(o.batch_size, math.max(rows, 1)), o.prefetch),
   }, Batches)
 end
 
@@ -76,35 +110,111 @@ function Batches:__len()
   return (self.drop_last or full * self.batch_size == self.rows) and full or full + 1
 end
 
---- The order of an epoch, as positions; leaves the generator as it was.
-local function permutation(self)
+--- Calls f(...) with the generator begun anew from `seed`, and puts it back.
+local function with_seed(seed, f, ...)
   local before = gan.rng_state()
-  gan.manual_seed((self.seed << 24) ~ self.number)
-  local order = gan.randperm(self.rows)
-  gan.set_rng_state(before)
-  return order:keep()
+  local _ <close> = setmetatable({}, { __close = function() gan.set_rng_state(before) end })
+  gan.manual_seed(seed)
+  return f(...)
+end
+
+--- The order of an epoch, as positions; nil when it is that of the rows. Orders of the epoch at
+-- hand and of later ones (which are read ahead) are kept.
+local function order_of(self, number)
+  if not self.shuffle then
+    return
+  end
+  if not self.orders[number] then
+    self.orders[number] = with_seed((self.seed << 24) ~ number, gan.randperm, self.rows):keep()
+  end
+  return self.orders[number]
+end
+
+local function forget_orders(self, before)
+  for number, order in pairs(self.orders) do
+    if number < before then
+      order:release()
+      self.orders[number] = nil
+    end
+  end
+end
+
+--- The rows of a batch that begins behind `position` in an epoch: first and last; nil at its end.
+local function span(self, position)
+  local first, last = position + 1, math.min(position + self.batch_size, self.rows)
+  if first > self.rows or (self.drop_last and last - position < self.batch_size) then
+    return
+  end
+  return first, last
+end
+
+--- For the feed: the batch after the one that ends at `position` of epoch `number`: its epoch, its
+-- last row, and what is to be read, as the arguments of source:read.
+function Batches:following(number, position)
+  local first, last = span(self, position)
+  if not first then
+    number = number + 1
+    first, last = span(self, 0)
+  end
+  local order = order_of(self, number)
+  if order then
+    return number, last, order:slice(1, first, last)
+  end
+  return number, last, first, last
 end
 
 local function convert(self, x)
   if x:dtype() ~= "uint8" or not self.low then
     return x
   end
-  local span = (self.high - self.low) / 255
+  local range = (self.high - self.low) / 255
   x = x:to(gan.config.real)
-  if span ~= 1 then
-    x = x * span
+  if range ~= 1 then
+    x = x * range
   end
   return self.low ~= 0 and x + self.low or x
 end
 
---- Rows first..last of the epoch's order, of every tensor.
+--- Puts what an augmentation returned in the place of what it was given.
+local function replace(batch, ...)
+  for i = 1, math.min(select("#", ...), #batch) do
+    local x = select(i, ...)
+    batch[i] = x ~= nil and x or batch[i]
+  end
+end
+
+local function augment(self, batch)
+  for _, f in ipairs(self.augment) do
+    replace(batch, f(table.unpack(batch)))
+  end
+end
+
+--- A seed for what happens to one batch.
+local function batch_seed(self, first)
+  local h = (self.seed + 1) * 0x9E3779B97F4A7C15 + self.number
+  h = (h ~ h >> 29) * 0xBF58476D1CE4E5B9 + first
+  return (h ~ h >> 32) * 0x94D049BB133111EB
+end
+
+--- Rows first..last of the epoch's order, of every tensor and source.
 local function make(self, first, last)
   return gan.scope(function() -- frees what is made on the way
     local batch = {}
-    local index = self.shuffle and self.order:slice(1, first, last)
-    for i, x in ipairs(self.tensors) do
-      local part = index and x:index_select(index, { dim = 1 }) or x:slice(1, first, last)
+    local order = order_of(self, self.number)
+    local index = order and order:slice(1, first, last)
+    for i, x in ipairs(self.data) do
+      local part
+      if not gan.is_tensor(x) then
+        part = self.feed:take(self, i, self.number, first, last, index)
+      elseif index then
+        part = x:index_select(index, { dim = 1 })
+      else
+        part = x:slice(1, first, last)
+      end
       batch[i] = convert(self, part)
+    end
+    if #self.augment > 0 then
+      with_seed(batch_seed(self, first), augment, self, batch)
     end
     return table.unpack(batch)
   end)
@@ -112,27 +222,21 @@ end
 
 local function start_epoch(self, number)
   self.number, self.position = number, 0
-  if self.order then
-    self.order:release()
-    self.order = nil
-  end
+  forget_orders(self, number)
 end
 
 --- The next batch; nil once at the end of each epoch. `for images, labels in batches do` is the
--- rest of the epoch.
+-- rest of the epoch. A file that cannot be read raises an error, which names it.
 function Batches:__call()
-  local first = self.position + 1
-  local last = math.min(self.position + self.batch_size, self.rows)
-  if first > self.rows or (self.drop_last and last - self.position < self.batch_size) then
+  local first, last = span(self, self.position)
+  if not first then
     start_epoch(self, self.number + 1)
     return nil
   end
-  if self.shuffle and not self.order then
-    self.order = permutation(self)
-  end
+  local batch = table.pack(make(self, first, last))
   self.resumed = false
   self.position = last
-  return make(self, first, last)
+  return table.unpack(batch, 1, batch.n)
 end
 
 --- The next batch, of the next epoch after the last: never nil, for loops that draw as they need.
@@ -158,7 +262,7 @@ end
 --- Iterator over one epoch from its beginning: for images, labels in batches:epoch() do ... end
 --
 -- The tensors of a batch are released when the next one is asked for (`x:copy()` what is to live
--- longer). After set_state it is the rest of the epoch that was saved.
+-- longer). After load_state_dict it is the rest of the epoch that was saved.
 function Batches:epoch()
   if self.position > 0 and not self.resumed then
     start_epoch(self, self.number + 1)
@@ -171,20 +275,38 @@ function Batches:epoch()
   end
 end
 
---- Where the batches are: a table of integers for a checkpoint.
-function Batches:state()
-  return { seed = self.seed, epoch = self.number, position = self.position }
+--- Where the batches are: a table of integers for a checkpoint. `seed` decides the order of every
+-- epoch, `position` is the number of rows that this one has given.
+function Batches:state_dict()
+  return { seed = self.seed, epoch = self.number, position = self.position, rows = self.rows }
 end
 
---- Goes to a position that `state` gave: the next batch is the one that would have come then.
-function Batches:set_state(state)
-  local o = options.check("batches:set_state", state, "; seed:int epoch:count position:int")
-  if o.position < 0 or o.position > self.rows then
-    error(("batches:set_state: position %d is not in 0..%d; is it another data set?"):format(
-      o.position, self.rows), 2)
+--- Goes to a place that state_dict gave: the next batch is the one that would have come then. What
+-- was read ahead is forgotten.
+function Batches:load_state_dict(state)
+  local o = options.check("batches:load_state_dict", state,
+    "; seed:int epoch:count position:int rows:int?")
+  if o.position < 0 or o.position > self.rows or (o.rows or self.rows) ~= self.rows then
+    error(("batches:load_state_dict: position %d of %d rows, and there are %d; is it another data "
+      .. "set?"):format(o.position, o.rows or self.rows, self.rows), 2)
   end
+  self.feed:cancel()
+  forget_orders(self, math.huge)
   start_epoch(self, o.epoch)
   self.seed, self.position, self.resumed = o.seed, o.position, true
 end
+
+--- How the reading ahead keeps up: batches taken from sources, how many of them were not ready, and
+-- the seconds that were spent waiting.
+function Batches:stats()
+  return self.feed:stats()
+end
+
+--- Ends the threads that read ahead and frees their buffers, as the collector would; also at the
+-- end of `local batches <close> = data.batches{...}`. The next batch begins anew.
+function Batches:close()
+  self.feed:close()
+end
+Batches.__close = Batches.close
 
 return new

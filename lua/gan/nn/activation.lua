@@ -9,6 +9,7 @@ local activation = {}
 -- before it can do the same in one pass.
 local function define(name, op, spec, fuse)
   activation[name] = module.define("nn." .. name, {
+    fresh = true,
     options = spec or "",
     init = function(self, o)
       self.slope = o.slope

@@ -30,28 +30,45 @@ local function fused(layer, after)
   return word and layer.fuses[word] and not module.is_tracing() and word
 end
 
---- Runs the layers. `inputs[i]` becomes the input of layer i, for the message of an error.
--- A linear layer or batch normalisation and the activation after it are one op: `forward_fused`.
+local Sizes = {} -- marks the sizes of a tensor that is gone
+
+--- Whether a layer makes a new tensor and keeps neither that nor its input: then nobody but the
+-- container has the two, and what the graph does not need can go at once.
+local function is_fresh(layer)
+  return layer.fresh and rawget(layer, "forward") == nil and not module.is_tracing()
+end
+
+--- Runs the layers. `inputs[i]` becomes the input of layer i, or its sizes, for the message of an
+-- error. A linear layer or batch normalisation and the activation after it are one op:
+-- `forward_fused`.
 local function run(self, x, inputs)
-  local i, n = 1, #self
+  local i, n, own = 1, #self, false -- own: x was made here, and nobody else has it
   while i <= n do
-    local layer, after = self[i], self[i + 1]
-    local activation = fused(layer, after)
+    local layer, after, at, y = self[i], self[i + 1], i, nil
+    local activation, fresh = fused(layer, after), is_fresh(layer)
     inputs[i] = x == nil and "nothing" or x
     if activation then
-      x = layer:forward_fused(x, activation, after.slope)
+      y = layer:forward_fused(x, activation, after.slope)
       i = i + 2
     else
-      x = layer(x)
+      y = layer(x)
       i = i + 1
     end
+    if not rawequal(x, y) then
+      if own and fresh then
+        inputs[at] = setmetatable(x:shape(), Sizes)
+        x:release()
+      end
+      own = fresh
+    end
+    x, own = y, own and fresh
   end
   return x
 end
 
 local function size_of(v)
-  if gan.is_tensor(v) then
-    return "(" .. table.concat(v:shape(), " x ") .. ")"
+  if gan.is_tensor(v) or getmetatable(v) == Sizes then
+    return "(" .. table.concat(gan.is_tensor(v) and v:shape() or v, " x ") .. ")"
   end
   return type(v) == "string" and v or type(v)
 end
@@ -85,6 +102,7 @@ end
 
 local function call(self, x)
   local inputs = {}
+  module.enter(self)
   local ok, y = pcall(run, self, x, inputs)
   if ok then
     module.report(self, y)

@@ -37,8 +37,26 @@ local function make_weights(self, name, o, dims, first, second)
   weights.default_(self.weight, self.bias)
 end
 
+local fuses = { relu = true, leaky_relu = true, tanh = true, sigmoid = true }
+
+--- The options of the op with the activation; a table for each activation is kept.
+local function forward_fused(op)
+  return function(self, x, activation, slope)
+    local kept = self._fused
+    if not kept or kept.activation ~= activation or kept.slope ~= slope then
+      kept = { activation = activation, slope = slope }
+      for name, v in pairs(self._attributes) do
+        kept[name] = v
+      end
+      self._fused = kept
+    end
+    return op(x, self.weight, self.bias, kept)
+  end
+end
+
 local function convolution(name, op, dims)
   return module.define(name, {
+    fresh = true,
     options = "in_channels:count out_channels:count kernel_size:ints ; "
       .. "stride:ints=1 padding:ints=0 dilation:ints=1 groups:count=1 bias:bool=true",
     init = function(self, o)
@@ -50,11 +68,15 @@ local function convolution(name, op, dims)
     forward = function(self, x)
       return op(x, self.weight, self.bias, self._attributes)
     end,
+    -- convolution, bias and activation in one pass; Sequential uses it where one follows
+    fuses = fuses,
+    forward_fused = forward_fused(op),
   })
 end
 
 local function transposed(name, op, dims)
   return module.define(name, {
+    fresh = true,
     options = "in_channels:count out_channels:count kernel_size:ints ; stride:ints=1 "
       .. "padding:ints=0 output_padding:ints=0 dilation:ints=1 groups:count=1 bias:bool=true",
     init = function(self, o)
@@ -67,6 +89,9 @@ local function transposed(name, op, dims)
     forward = function(self, x)
       return op(x, self.weight, self.bias, self._attributes)
     end,
+    -- convolution, bias and activation in one pass; Sequential uses it where one follows
+    fuses = fuses,
+    forward_fused = forward_fused(op),
   })
 end
 

@@ -14,6 +14,7 @@ end
 
 --- nn.Dropout{p=0.5}: each element by itself.
 dropout.Dropout = module.define("nn.Dropout", {
+  fresh = true,
   options = "p:number=0.5",
   init = function(_, o) probability("nn.Dropout", o) end,
   forward = function(self, x)

@@ -9,6 +9,7 @@ local linear = {}
 --- y = x W^T + b. nn.Linear{in_features, out_features, bias=true}; x (..., in) -> (..., out).
 -- weight (out, in) and bias (out) start uniform in +-1/sqrt(in).
 linear.Linear = module.define("nn.Linear", {
+  fresh = true,
   options = "in_features:count out_features:count ; bias:bool=true",
   init = function(self, o)
     self.weight = module.parameter(gan.zeros(o.out_features, o.in_features))

@@ -23,7 +23,8 @@ local options = require "gan.options"
 
 local Module = {}
 local marked = setmetatable({}, { __mode = "k" }) -- tensors that are parameters, frozen or not
-local tracing -- during summary: function(module, outputs...)
+local tracing -- during summary and export: function(module, outputs...)
+local entering -- during export and recording: function(module), before its forward
 
 --- nn.is_module(v): whether a value is a layer or model.
 local function is_module(v)
@@ -208,6 +209,8 @@ local function literal(v)
     return ("%q"):format(v)
   elseif gan.is_tensor(v) then
     return "tensor"
+  elseif is_module(v) then
+    return v:kind()
   elseif type(v) ~= "table" then
     return type(v) == "function" and "function" or tostring(v)
   end
@@ -337,6 +340,13 @@ local function report(self, ...)
   end
 end
 
+--- Tells the export or recording that is being made, if any, that a module is called.
+local function enter(self)
+  if entering then
+    entering(self)
+  end
+end
+
 local function traced(self, ok, ...)
   if ok then
     report(self, ...)
@@ -345,6 +355,7 @@ local function traced(self, ok, ...)
 end
 
 local function call(self, ...)
+  enter(self)
   if tracing then
     return traced(self, pcall(self.forward, self, ...))
   end
@@ -393,20 +404,30 @@ local function define(name, def)
   end
 end
 
---- Runs f; after every layer call inside, on_call(module, outputs...) is called.
-local function trace(on_call, f)
-  local before = tracing
-  tracing = on_call
+--- Runs f; after every layer call inside, on_call(module, outputs...) is called, and before it
+-- on_enter(module), if there is one.
+local function trace(on_call, f, on_enter)
+  local before, before_enter = tracing, entering
+  tracing, entering = on_call, on_enter
   local results = table.pack(pcall(f))
-  tracing = before
+  tracing, entering = before, before_enter
   if not results[1] then
     error(results[2], 0)
   end
   return table.unpack(results, 2, results.n)
 end
 
+--- From now on on_enter(module), if there is one, is called before every layer call. Returns what
+-- was called so far.
+local function watch(on_enter)
+  local before = entering
+  entering = on_enter
+  return before
+end
+
 return {
   Module = Module, define = define, parameter = parameter, is_module = is_module, walk = walk,
-  raise = raise, report = report, trace = trace, signature = signature,
+  raise = raise, enter = enter, report = report, trace = trace, watch = watch,
+  signature = signature,
   is_tracing = function() return tracing ~= nil end,
 }

@@ -42,7 +42,7 @@ local function normalise(self, x, low, high, activation, slope)
     eps = self._options.eps, activation = activation, slope = slope,
   })
   if update then
-    self.num_batches_tracked:set(self.num_batches_tracked:item() + 1)
+    gan.increment_(self.num_batches_tracked)
     mean:copy_(new_mean)
     var:copy_(new_var)
   end
@@ -51,6 +51,7 @@ end
 
 local function batch_norm(name, low, high)
   return module.define(name, {
+    fresh = true,
     options = "num_features:count ; eps:number=1e-5 momentum:number=0.1 affine:bool=true "
       .. "track_running_stats:bool=true",
     init = function(self, o)
@@ -80,6 +81,7 @@ norm.BatchNorm2d = batch_norm("nn.BatchNorm2d", 4, 4)
 --- nn.LayerNorm{sizes, eps=1e-5, affine=true}: over the last dimensions, whose sizes are given
 -- (a number for one dimension).
 norm.LayerNorm = module.define("nn.LayerNorm", {
+  fresh = true,
   options = "normalized_shape:ints ; eps:number=1e-5 affine:bool=true",
   init = function(self, o)
     local shape = o.normalized_shape
@@ -100,6 +102,7 @@ norm.LayerNorm = module.define("nn.LayerNorm", {
 
 local function instance_norm(name, dims)
   return module.define(name, {
+    fresh = true,
     options = "num_features:count ; eps:number=1e-5 affine:bool=false",
     init = function(self, o)
       affine(self, o.affine, o.num_features)
@@ -120,6 +123,7 @@ norm.InstanceNorm2d = instance_norm("nn.InstanceNorm2d", 4)
 --- nn.GroupNorm{groups, channels, eps=1e-5, affine=true}: over each group of channels and all
 -- positions (Wu and He 2018).
 norm.GroupNorm = module.define("nn.GroupNorm", {
+  fresh = true,
   options = "num_groups:count num_channels:count ; eps:number=1e-5 affine:bool=true",
   init = function(self, o)
     if o.num_channels % o.num_groups ~= 0 then
@@ -137,6 +141,7 @@ norm.GroupNorm = module.define("nn.GroupNorm", {
 --- nn.PixelNorm{eps=1e-8}: x / sqrt(mean over channels of x^2 + eps), for (N, C, ...) (Karras et
 -- al. 2018).
 norm.PixelNorm = module.define("nn.PixelNorm", {
+  fresh = true,
   options = "; eps:number=1e-8",
   forward = function(self, x)
     return gan.pixel_norm(x, { eps = self._options.eps })

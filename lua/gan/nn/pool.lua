@@ -7,6 +7,7 @@ local pool = {}
 
 local function max_pool(name, op)
   return module.define(name, {
+    fresh = true,
     options = "kernel_size:ints ; stride:ints? padding:ints=0 dilation:ints=1 "
       .. "ceil_mode:bool=false return_indices:bool=false",
     init = function(self, o)
@@ -27,6 +28,7 @@ end
 
 local function max_unpool(name, op)
   return module.define(name, {
+    fresh = true,
     options = "kernel_size:ints ; stride:ints? padding:ints=0",
     init = function(self, o)
       self._attributes = {
@@ -45,6 +47,7 @@ end
 
 local function avg_pool(name, op, dims)
   return module.define(name, {
+    fresh = true,
     options = "kernel_size:ints ; stride:ints? padding:ints=0 ceil_mode:bool=false "
       .. "count_include_pad:bool=true" .. (dims == 2 and " divisor_override:count?" or ""),
     init = function(self, o)
@@ -60,6 +63,7 @@ end
 
 local function adaptive(name, op)
   return module.define(name, {
+    fresh = true,
     options = "output_size:ints",
     forward = function(self, x)
       return (op(x, { output_size = self._options.output_size }))

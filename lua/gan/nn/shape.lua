@@ -7,6 +7,7 @@ local shape = {}
 
 --- nn.Flatten{start=2, stop=-1}: these dimensions become one. nn.Flatten{}: (N, ...) -> (N, n).
 shape.Flatten = module.define("nn.Flatten", {
+  fresh = true,
   options = "start:int=2 stop:int=-1",
   forward = function(self, x)
     return gan.flatten(x, self._options.start, self._options.stop)
@@ -16,6 +17,7 @@ shape.Flatten = module.define("nn.Flatten", {
 --- nn.Unflatten{dim, sizes}: one dimension becomes several; one size may be -1.
 -- nn.Unflatten{2, {128, 7, 7}}: (N, 6272) -> (N, 128, 7, 7).
 shape.Unflatten = module.define("nn.Unflatten", {
+  fresh = true,
   options = "dim:int sizes:ints",
   forward = function(self, x)
     local sizes, result, dim = x:shape(), {}, self._options.dim
@@ -47,6 +49,7 @@ end
 --- nn.Upsample{size=, scale_factor=, mode="nearest", align_corners=false}: (N, C, ...) resized.
 -- mode is "nearest" or "linear" (bilinear in 2-D). Give size or scale_factor.
 shape.Upsample = module.define("nn.Upsample", {
+  fresh = true,
   options = "; size:ints? scale_factor:any? mode:nearest|linear|bilinear=nearest "
     .. "align_corners:bool=false",
   init = function(_, o)
@@ -66,6 +69,7 @@ shape.Upsample = module.define("nn.Upsample", {
 
 --- nn.PixelShuffle{factor}: (N, C r r, H, W) -> (N, C, H r, W r) (Shi et al. 2016).
 shape.PixelShuffle = module.define("nn.PixelShuffle", {
+  fresh = true,
   options = "factor:count",
   forward = function(self, x) return gan.pixel_shuffle(x, self._options.factor) end,
 })
@@ -95,6 +99,7 @@ end
 
 local function padding(name, spatial, mode, spec)
   shape[name] = module.define("nn." .. name, {
+    fresh = true,
     options = "padding:ints" .. (spec or ""),
     init = function(_, o)
       if type(o.padding) == "table" and #o.padding ~= 2 * spatial then

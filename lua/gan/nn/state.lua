@@ -36,21 +36,35 @@ local function same_shape(a, b)
   return true
 end
 
---- What does not fit: { missing = names, unexpected = names, misshaped = descriptions }.
+--- Whether a tensor holds a NaN.
+local function has_nan(t)
+  return t:dtype() == gan.config.real and t:numel() > 0
+    and gan.no_grad(function() return t:isnan():any():item() ~= 0 end)
+end
+
+--- What does not fit, and which of the tensors given hold a NaN: { missing = names, unexpected =
+-- names, misshaped = descriptions, nan = names }. A shared tensor needs to be given under one of
+-- its names only.
 local function compare(own, state)
-  local report = { missing = {}, unexpected = {}, misshaped = {} }
+  local report = { missing = {}, unexpected = {}, misshaped = {}, nan = {} }
+  local covered = {}
+  for name, t in pairs(own) do
+    covered[t] = covered[t] or state[name] ~= nil
+  end
   for name, t in pairs(own) do
     local given = state[name]
-    if given == nil then
+    if given == nil and not covered[t] then
       table.insert(report.missing, name)
-    elseif not same_shape(t, given) then
+    elseif given ~= nil and not same_shape(t, given) then
       table.insert(report.misshaped,
         ("%s: %s here, %s given"):format(name, sizes(t), sizes(given)))
     end
   end
-  for name in pairs(state) do
+  for name, given in pairs(state) do
     if own[name] == nil then
       table.insert(report.unexpected, name)
+    elseif has_nan(given) then
+      table.insert(report.nan, name)
     end
   end
   for _, list in pairs(report) do
@@ -59,28 +73,50 @@ local function compare(own, state)
   return report
 end
 
+local LISTED = 8 -- names of a kind in a message; the report has all
+
+local function enumerate(names)
+  local text = table.concat(names, ", ", 1, math.min(#names, LISTED))
+  return #names > LISTED and ("%s and %d more"):format(text, #names - LISTED) or text
+end
+
 local function complaint(report)
   local lines = {}
   for _, kind in ipairs{ "missing", "unexpected", "misshaped" } do
     if #report[kind] > 0 then
-      lines[#lines + 1] = kind .. ": " .. table.concat(report[kind], ", ")
+      lines[#lines + 1] = kind .. ": " .. enumerate(report[kind])
     end
   end
   return #lines > 0 and table.concat(lines, "; ") or nil
 end
 
+local function copy_all(from)
+  for t, source in pairs(from) do
+    t:copy_(source)
+  end
+end
+
+--- Copies what fits. When that is interrupted, or memory runs out, nothing has changed.
 local function assign(own, state)
+  local new, old = {}, {}
   gan.no_grad(function()
     for name, t in pairs(own) do
       local given = state[name]
       if given ~= nil and same_shape(t, given) then
-        t:copy_(given:dtype() == t:dtype() and given or given:to(t:dtype()))
+        new[t] = given:dtype() == t:dtype() and given or given:to(t:dtype())
+        old[t] = old[t] or t:clone()
       end
+    end
+    local ok, message = pcall(copy_all, new)
+    if not ok then
+      copy_all(old)
+      error(message, 0)
     end
   end)
 end
 
-local function load(self, state, strict)
+--- `from` stands in front of the warning.
+local function load(self, state, strict, from)
   local own = self:state_dict()
   local report = compare(own, state)
   local message = complaint(report)
@@ -88,15 +124,19 @@ local function load(self, state, strict)
     return nil, message
   end
   assign(own, state)
+  if #report.nan > 0 then
+    warn("gan: ", from, ": NaN in ", enumerate(report.nan))
+  end
   return report
 end
 
 --- Copies the tensors of `state` into the model. With { strict = false }, what does not fit is
 -- left out; otherwise it is an error, and nothing has changed. Returns a report with the lists
--- `missing`, `unexpected` and `misshaped`.
+-- `missing`, `unexpected`, `misshaped`, and `nan`, the names of tensors that hold a NaN, of which
+-- Lua's `warn` tells too.
 function Module:load_state_dict(state, given)
   local o = options.check("load_state_dict", given or {}, "; strict:bool=true")
-  local report, message = load(self, state, o.strict)
+  local report, message = load(self, state, o.strict, "load_state_dict")
   if not report then
     error("load_state_dict: " .. message, 2)
   end
@@ -117,7 +157,7 @@ function Module:load(path, given)
   if not state then
     return nil, metadata
   end
-  local report, message = load(self, state, o.strict)
+  local report, message = load(self, state, o.strict, path)
   if not report then
     return nil, path .. ": " .. message
   end

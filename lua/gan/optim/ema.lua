@@ -3,6 +3,7 @@
 
 local gan = require "gan"
 local options = require "gan.options"
+local dynamic = require "gan.dynamic"
 
 local EMA = {}
 EMA.__index = EMA
@@ -33,19 +34,26 @@ local function new(given)
   elseif not (o.decay >= 0 and o.decay <= 1) then
     error(("optim.EMA: decay must be from 0 to 1, not %g"):format(o.decay), 2)
   end
-  local params = o.model:parameters()
+  local names, params = {}, {}
+  for name, p in o.model:named_parameters() do
+    names[#names + 1], params[#params + 1] = name, p
+  end
   return setmetatable({ decay = o.decay, warmup = o.warmup, steps = 0, params = params,
-    shadow = copies(params) }, EMA)
+    names = names, shadow = copies(params) }, EMA)
 end
 
---- After each optimiser step: shadow = decay shadow + (1 - decay) parameters.
-function EMA:update()
+local function update(self)
   self.steps = self.steps + 1
   local decay = self.decay
   if self.warmup then
     decay = math.min(decay, (1 + self.steps) / (10 + self.steps))
   end
   gan.ema_(self.shadow, self.params, { decay = decay })
+end
+
+--- After each optimiser step: shadow = decay shadow + (1 - decay) parameters.
+function EMA:update()
+  dynamic(update, self)
 end
 
 --- Calls f(...) while the model has the averaged parameters, and returns its results. The
@@ -60,6 +68,38 @@ function EMA:use(f, ...)
   end })
   copy_all(self.shadow, self.params)
   return (function(...) return ... end)(f(...))
+end
+
+--- { steps = updates so far, weights = name -> tensor }: the tensors are the average's own, under
+-- the names of the parameters.
+function EMA:state_dict()
+  local weights = {}
+  for i, name in ipairs(self.names) do
+    weights[name] = self.shadow[i]
+  end
+  return { steps = self.steps, weights = weights }
+end
+
+local function fits(t, like)
+  return gan.is_tensor(t) and t:dtype() == like:dtype()
+    and table.concat(t:shape(), " ") == table.concat(like:shape(), " ")
+end
+
+--- Takes over what state_dict of an average over an equal model gave; what does not fit raises,
+-- and nothing has changed then.
+function EMA:load_state_dict(state)
+  local list = {}
+  if math.type(state.steps) ~= "integer" or state.steps < 0 then
+    error("optim.EMA: the state has no number of steps", 2)
+  end
+  for i, name in ipairs(self.names) do
+    list[i] = type(state.weights) == "table" and state.weights[name]
+    if not fits(list[i], self.shadow[i]) then
+      error(("optim.EMA: '%s' is missing in the state, or of another shape"):format(name), 2)
+    end
+  end
+  copy_all(list, self.shadow)
+  self.steps = state.steps
 end
 
 --- Writes the averaged parameters into another model of the same shape.

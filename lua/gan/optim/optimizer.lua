@@ -9,6 +9,7 @@
 
 local gan = require "gan"
 local options = require "gan.options"
+local dynamic = require "gan.dynamic"
 
 local Optimizer = {}
 
@@ -215,20 +216,22 @@ local function together(group, names)
   return group.lists
 end
 
---- Lists of the parameters that have a gradient, by the number of steps they have seen.
+--- Lists of the parameters that have a gradient, one for each number of steps that some of them
+-- have seen, by this number: a step that is replayed goes through them in the same order.
 local function gather(group, names)
-  local by_step = {}
+  local by_step, ordered = {}, {}
   for i, p in ipairs(group.params) do
     local g = p:grad()
     if g then
       local step = group.steps[i] + 1
       local lists = by_step[step]
       if not lists then
-        lists = { params = {}, grads = {}, places = {} }
+        lists = { params = {}, grads = {}, places = {}, step = step }
         for _, name in ipairs(names) do
           lists[name] = {}
         end
         by_step[step] = lists
+        ordered[#ordered + 1] = lists
       end
       local n, state = #lists.params + 1, state_of(group, i, names)
       lists.params[n], lists.grads[n], lists.places[n] = p, g, i
@@ -237,7 +240,8 @@ local function gather(group, names)
       end
     end
   end
-  return by_step
+  table.sort(ordered, function(a, b) return a.step < b.step end)
+  return ordered
 end
 
 local function update_together(self, group, lists)
@@ -249,21 +253,21 @@ local function update_together(self, group, lists)
   end
 end
 
-local function update_parts(self, group, by_step)
-  for step, lists in pairs(by_step) do
-    self._kind.update(lists, group, step)
+local function update_parts(self, group, ordered)
+  for _, lists in ipairs(ordered) do
+    self._kind.update(lists, group, lists.step)
     for _, i in ipairs(lists.places) do
-      group.steps[i] = step
+      group.steps[i] = lists.step
     end
   end
 end
 
---- Updates every parameter that has a gradient: one pass over memory for each group. Everything
--- that may fail for want of memory is made for all groups before the first parameter changes.
-function Optimizer:step()
+--- Everything that may fail for want of memory is made for all groups before the first parameter
+-- changes.
+local function take_step(self)
   local plans = {}
   for j, group in ipairs(self.groups) do
-    check_rate(self, group.lr, 2)
+    check_rate(self, group.lr, 4)
     local names = self._kind.states(group)
     local lists = #group.params > 0 and together(group, names)
     plans[j] = { lists = lists, parts = not lists and gather(group, names) }
@@ -275,6 +279,11 @@ function Optimizer:step()
       update_parts(self, group, plans[j].parts)
     end
   end
+end
+
+--- Updates every parameter that has a gradient: one pass over memory for each group.
+function Optimizer:step()
+  dynamic(take_step, self)
 end
 
 --- Drops the gradients of all parameters.
@@ -356,9 +365,22 @@ local function saved_state(self, state, k, p, names)
       fail(self, 3, "'%s' of parameter %d is %s in the state, the parameter is (%s)", name, k,
         found == "missing" and found or "(" .. found .. ")", wanted)
     end
-    copies[name] = gan.no_grad(function() return t:copy():keep() end)
+    copies[name] = gan.no_grad(function() return gan.zeros_like(p):copy_(t):keep() end)
   end
   return copies
+end
+
+--- Lets tensors that are there already take the values of `new`, and stay in its place: a compiled
+-- step works on them.
+local function reuse(old, new)
+  for name, t in pairs(new) do
+    local own = old and old[name]
+    if own then
+      gan.no_grad(own.copy_, own, t)
+      t:release()
+      new[name] = own
+    end
+  end
 end
 
 --- Takes over what state_dict of an optimiser over the same parameters gave: all of it, or, when
@@ -382,6 +404,9 @@ function Optimizer:load_state_dict(state)
   for j, group in ipairs(self.groups) do
     for name, v in pairs(plans[j].options) do
       group[name] = v
+    end
+    for i, new in pairs(plans[j].state) do
+      reuse(group.state[i], new)
     end
     group.steps, group.state, group.lists = plans[j].steps, plans[j].state, nil
   end

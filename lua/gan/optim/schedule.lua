@@ -5,6 +5,7 @@
 --     for epoch = 1, 100 do ... schedule:step() end
 
 local options = require "gan.options"
+local dynamic = require "gan.dynamic"
 
 local Schedule = {}
 Schedule.__index = Schedule
@@ -20,10 +21,14 @@ local function apply(self)
   end
 end
 
---- One more epoch (or step: whatever the schedule counts) is done.
-function Schedule:step()
+local function advance(self)
   self.t = self.t + 1
   apply(self)
+end
+
+--- One more epoch (or step: whatever the schedule counts) is done.
+function Schedule:step()
+  dynamic(advance, self)
 end
 
 --- { t = calls so far, base = starting rates }.
@@ -33,6 +38,15 @@ end
 
 --- Continues from a saved state.
 function Schedule:load_state_dict(state)
+  if math.type(state.t) ~= "integer" or type(state.base) ~= "table"
+      or #state.base ~= #self.optimizer.groups then
+    error("optim.schedule: the state is not that of a schedule for this optimiser", 2)
+  end
+  for i, rate in ipairs(state.base) do
+    if type(rate) ~= "number" then
+      error(("optim.schedule: rate %d of the state is a %s"):format(i, type(rate)), 2)
+    end
+  end
   self.t, self.base = state.t, { table.unpack(state.base) }
   apply(self)
 end

@@ -1,14 +1,19 @@
 --- Run folders: what one training run leaves behind.
 --
---     runs/gan/options.json          the options it was started with
---     runs/gan/metrics.jsonl         one line of numbers per epoch
---     runs/gan/run.json              how it ended, when, how long it took
---     runs/gan/weights.safetensors   replaced whole, never half written
---     runs/gan/*.png                 pictures
+--     runs/gan/options.json            the options it was started with
+--     runs/gan/metrics.jsonl           one line of numbers per epoch
+--     runs/gan/result.json             what it reached (run:result)
+--     runs/gan/run.json                how it ended, when, how long it took
+--     runs/gan/weights.safetensors     replaced whole, never half written
+--     runs/gan/checkpoint-*            what --resume goes on from (gan.checkpoint)
+--     runs/gan/*.png                   pictures
+--     runs/gan/previous/               the run that was here before, with its checkpoints
 --
--- Every file is readable at any moment: also after Ctrl-C or a crash.
+-- Every file is readable at any moment: also after Ctrl-C or a crash. Training goes on where one
+-- cannot be written (the disk is full): that is reported once, and tried again the next time.
 
 local gan = require "gan"
+local checkpoint = require "gan.checkpoint"
 local json = require "gan.json"
 local options = require "gan.options"
 
@@ -22,7 +27,7 @@ local function plain(o)
   local copy = {}
   for key, v in pairs(o) do
     local kind = type(v)
-    if kind == "string" or kind == "number" or kind == "boolean" then
+    if type(key) == "string" and (kind == "string" or kind == "number" or kind == "boolean") then
       copy[key] = v
     end
   end
@@ -31,20 +36,64 @@ end
 
 local function must(ok, message)
   if not ok then
-    error(message, 3)
+    error(message, 4)
   end
   return ok
 end
 
---- Makes the folder and opens its log: report.run{"runs/gan", options=opt}. What an earlier run of
--- the same name logged is replaced. `options` is any table of strings, numbers and booleans.
--- Raises when the folder cannot be written.
+--- Removes what processes that were killed did not finish writing. A folder belongs to one run at a
+-- time.
+local function clean(folder)
+  for _, name in ipairs(gan.files.list(folder) or {}) do
+    if name:find "^.+%.%d+%-%d+%.tmp$" then
+      os.remove(folder .. "/" .. name)
+    end
+  end
+end
+
+--- Makes room for a new run: an earlier one that could be resumed moves to the folder `previous`,
+-- and takes the place of what was there.
+local function set_aside(out)
+  local paths, previous = checkpoint.list(out), out .. "/previous"
+  if #paths == 0 or not gan.files.mkdir(previous) then
+    return
+  end
+  for _, path in ipairs(checkpoint.list(previous)) do
+    os.remove(path)
+  end
+  for _, name in ipairs{ "options.json", "metrics.jsonl", "run.json", "weights.safetensors" } do
+    paths[#paths + 1] = out .. "/" .. name
+  end
+  for _, path in ipairs(paths) do
+    os.rename(path, previous .. path:sub(#out + 1))
+  end
+end
+
+local function read_file(path)
+  local f = io.open(path, "rb")
+  local text = f and f:read "a"
+  if f then
+    f:close()
+  end
+  return text or ""
+end
+
+--- Makes the folder and opens its log: report.run{"runs/gan", options=opt, resume=opt.resume}.
+-- `options` is any table of strings, numbers and booleans. With resume, the log goes on, and
+-- gan.train.loop from the latest checkpoint; otherwise what an earlier run logged is replaced, and
+-- one that has checkpoints is moved to the folder `previous`. Raises when the folder cannot be
+-- written.
 function report.run(given)
-  local o = options.check("report.run", given, "out:text ; options:table?")
+  local o = options.check("report.run", given, "out:text ; options:table? resume:bool=false")
   must(gan.files.mkdir(o.out))
-  local self = setmetatable({ out = o.out, started = os.time(), clock = gan.files.time() }, Run)
-  must(gan.files.replace(self:path "options.json", json.encode(plain(o.options or {})) .. "\n"))
-  self.metrics = must(io.open(self:path "metrics.jsonl", "w"))
+  clean(o.out)
+  if not o.resume then
+    set_aside(o.out)
+  end
+  local self = setmetatable({ out = o.out, options = plain(o.options or {}), resume = o.resume,
+    started = os.time(), clock = gan.files.time(), size = 0, unwritten = "", warned = {} }, Run)
+  must(gan.files.replace(self:path "options.json", json.encode(self.options) .. "\n"))
+  must(self:cut(o.resume and #read_file(self:path "metrics.jsonl") or 0))
   self:finish "running"
   return self
 end
@@ -54,16 +103,105 @@ function Run:path(name)
   return self.out .. "/" .. name
 end
 
---- Adds a line of numbers (and strings) to metrics.jsonl and hands it to the system at once.
+-- ---- the log --------------------------------------------------------------------------------
+
+--- Puts `text` in the place of the log and goes on behind it.
+local function rewrite(self, text)
+  local path = self:path "metrics.jsonl"
+  if self.metrics then
+    self.metrics:close()
+    self.metrics = nil
+  end
+  local ok, message = gan.files.replace(path, text)
+  if ok then
+    self.metrics, message = io.open(path, "a")
+    self.size = #text
+  end
+  return self.metrics ~= nil, message
+end
+
+--- Shortens the log to its first `size` bytes, less if a line would be torn.
+function Run:cut(size)
+  local text = read_file(self:path "metrics.jsonl"):sub(1, size):match("^.*\n") or ""
+  self.unwritten = ""
+  return rewrite(self, text)
+end
+
+--- Nothing was found from which to go on: the log is emptied.
+function Run:restart()
+  return self:cut(0)
+end
+
+--- The length of the log, for checkpoints; what lies before is on the disk.
+function Run:state_dict()
+  gan.files.sync(self:path "metrics.jsonl")
+  return { size = self.size + #self.unwritten }
+end
+
+--- Takes back what was logged after the checkpoint.
+function Run:load_state_dict(state)
+  local ok, message = self:cut(math.tointeger(state.size) or 0)
+  if not ok then
+    self:warn(message)
+  end
+end
+
+--- Prints a line about a file that cannot be written; `say` is where to (default standard error).
+-- Each file is complained about once.
+function Run:warn(message, name)
+  if not self.warned[name or message] then
+    self.warned[name or message] = true
+    local say = self.say or function(text) io.stderr:write(text, "\n") end
+    say(message .. "; going on without")
+  end
+end
+
+--- Adds a line of numbers (and strings) to metrics.jsonl and hands it to the system at once. What
+-- cannot be written is kept, and written with the next line. Returns true, or nil and a message.
 function Run:log(values)
-  must(self.metrics:write(json.encode(values), "\n"))
-  must(self.metrics:flush())
+  self.unwritten = self.unwritten .. json.encode(values) .. "\n"
+  local ok, message
+  if self.metrics then
+    ok, message = self.metrics:write(self.unwritten)
+    if ok then
+      ok, message = self.metrics:flush()
+    end
+  else -- what an earlier attempt wrote of its lines is cut off
+    ok, message = rewrite(self, read_file(self:path "metrics.jsonl"):sub(1, self.size)
+      .. self.unwritten)
+    if ok then
+      self.size = self.size - #self.unwritten
+    end
+  end
+  if ok then
+    self.size, self.unwritten = self.size + #self.unwritten, ""
+    return true
+  end
+  if self.metrics then
+    self.metrics:close() -- it may write a part of the lines, or fail again
+    self.metrics = nil
+  end
+  message = ("%s: %s"):format(self:path "metrics.jsonl", message)
+  self:warn(message, "metrics.jsonl")
+  return nil, message
+end
+
+-- ---- weights and pictures -------------------------------------------------------------------
+
+local function reported(self, name, ok, message)
+  if ok then
+    return true
+  end
+  self:warn(message, name)
+  return nil, message
 end
 
 --- Writes the weights of a model, or of several: run:save{G = G, D = D} gives the names
--- `G.0.weight`, `D.0.weight`. `name` is the file's name without ending, default "weights".
+-- `G.0.weight`, `D.0.weight`. `name` is the file's name without ending, default "weights". Returns
+-- true, or nil and a message, which is printed the first time.
 function Run:save(models, name)
   local state = {}
+  name = (name or "weights") .. ".safetensors"
   if models.state_dict then
     state = models:state_dict()
   else
@@ -73,17 +211,30 @@ function Run:save(models, name)
       end
     end
   end
-  must(gan.files.save_safetensors(self:path((name or "weights") .. ".safetensors"), state))
+  return reported(self, name, gan.files.save_safetensors(self:path(name), state))
 end
 
---- Notes how the run stands: "finished", "interrupted", or the message of an error.
+--- Writes images as one picture, run:image("samples-001", images, {columns = 10}): see
+-- gan.image.save. Returns true, or nil and a message, which is printed the first time.
+function Run:image(name, images, given)
+  return reported(self, "pictures", gan.image.save(self:path(name .. ".png"), images, given))
+end
+
+--- Writes what the run reached, a table of numbers and strings, into result.json. Returns true, or nil
+-- and a message, which is printed the first time.
+function Run:result(values)
+  return reported(self, "result.json", gan.files.replace(self:path "result.json",
+    json.encode(values) .. "\n"))
+end
+
+--- Notes how the run stands: "finished", "interrupted", "terminated", or the message of an error.
 function Run:finish(status)
   local text = json.encode{
     status = status or "finished", started = os.date("!%Y-%m-%dT%H:%M:%SZ", self.started),
     seconds = gan.files.time() - self.clock, version = gan.config.version,
     real = gan.config.real, threads = gan.threads(),
   }
-  must(gan.files.replace(self:path "run.json", text .. "\n"))
+  return reported(self, "run.json", gan.files.replace(self:path "run.json", text .. "\n"))
 end
 
 return report

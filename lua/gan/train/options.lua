@@ -11,7 +11,11 @@
 -- `gan-lua script.lua --epochs 5 --lr=1e-3`: a default's type is the option's type (integers stay
 -- integers), `--no-NAME` switches a boolean off, `-` and `_` in names are the same. Extra words are
 -- kept in the list part of the result. What is wrong is an error without a stack traceback.
+--
+-- A script whose options include {"out", folder} and {"resume", false} continues runs: with
+-- --resume, options that are not given have the values of the run in that folder (options.json).
 
+local json = require "gan.json"
 local options = require "gan.options"
 
 -- An error that prints as a plain line: the interpreter adds no traceback to it.
@@ -114,14 +118,31 @@ local function read_option(declared, given, i)
   return field, given[i + 1], 2
 end
 
+--- The options with which the run in a folder was started, as far as they are declared the same.
+local function saved_options(declared, folder)
+  local file, result = io.open(folder .. "/options.json", "rb"), {}
+  local saved = file and json.decode(file:read "a")
+  if file then
+    file:close()
+  end
+  for name, v in pairs(type(saved) == "table" and saved or {}) do
+    local field = declared.by_name[name]
+    local kind = field and kind_of(field[2])
+    if kind == "float" and type(v) == "number" then
+      v = v + 0.0
+    end
+    if kind == kind_of(v) and name ~= "resume" and name ~= "out" then
+      result[name] = v
+    end
+  end
+  return result
+end
+
 --- Reads the command line (the global `arg`, or the list `args`). Returns a table with every
 -- option, or nil after printing help.
 return function(given)
   local declared, result = declare(given), {}
   local list = given.args or rawget(_G, "arg") or {}
-  for _, field in ipairs(declared) do
-    result[field[1]] = field[2]
-  end
   local i = 1
   while i <= #list do
     if list[i] == "--help" or list[i] == "-h" then
@@ -136,6 +157,17 @@ return function(given)
         result[#result + 1] = list[i]
       end
       i = i + 1
+    end
+  end
+  local saved = result.resume == true and saved_options(declared, result.out
+    or declared.by_name.out and declared.by_name.out[2] or "") or {}
+  for _, field in ipairs(declared) do
+    local name = field[1]
+    if result[name] == nil then
+      result[name] = saved[name]
+    end
+    if result[name] == nil then
+      result[name] = field[2]
     end
   end
   return result

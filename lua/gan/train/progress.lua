@@ -48,9 +48,13 @@ end
 
 --- Steps per second since the start, and the seconds left at that rate (nil if unknown).
 function Progress:rate()
-  local elapsed = gan.files.time() - self.started
-  local rate = self.done / math.max(elapsed, 1e-9)
-  return rate, self.total and (self.total - self.done) / math.max(rate, 1e-9), elapsed
+  local rate = self.done / math.max(self:elapsed(), 1e-9)
+  return rate, self.total and (self.total - self.done) / math.max(rate, 1e-9)
+end
+
+--- Seconds since the start.
+function Progress:elapsed()
+  return gan.files.time() - self.started
 end
 
 local function bar(i, n, width)

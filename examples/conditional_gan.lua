@@ -1,0 +1,122 @@
+-- A GAN that is told what to draw (Mirza and Osindero 2014): the generator gets a class with the
+-- code, through the gains and biases of its batch normalisation; the discriminator judges whether an
+-- image is real and of that class, by projection (Miyato and Koyama 2018). Each column of the
+-- pictures is one class, each row one code.
+--
+-- With --write N the trained generator also writes N images and their labels (npz), from which a
+-- classifier can be trained.
+--
+--   gan-lua examples/conditional_gan.lua --data mnist --epochs 20 --out runs/conditional
+
+local gan = require "gan"
+local nn, optim, loss = gan.nn, gan.optim, gan.loss
+
+local opt = gan.opts{
+  "Trains a class-conditional GAN; leaves pictures, metrics.jsonl and weights in a run folder.",
+  {"epochs", 20, "passes over the training images"},
+  {"data", "mnist", "what to learn", choices = {"mnist", "fashion_mnist"}},
+  {"batch_size", 64, "images in a batch"},
+  {"lr", 2e-4, "learning rate of both optimisers"},
+  {"code", 64, "random numbers from which an image is decoded"},
+  {"width", 32, "channels of the widest images"},
+  {"write", 0, "in the end, write so many generated images to generated.npz"},
+  {"seed", 1, "start of the random numbers"},
+  {"images", 60000, "use only the first so many images"},
+  {"steps", 0, "stop after so many steps (0: do not)"},
+  {"out", "runs/conditional", "run folder"},
+  {"compile", false, "record a step and replay it: faster, with the same results"},
+  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+}
+if not opt then return end
+gan.manual_seed(opt.seed)
+
+local data = assert(gan.data[opt.data]{split = "train"})
+local classes = 10
+local batches = gan.data.batches{
+  data.images:slice(1, 1, opt.images), data.labels:slice(1, 1, opt.images),
+  batch_size = opt.batch_size, shuffle = true, drop_last = true, range = {-1, 1},
+}
+
+local w = opt.width
+local G = nn.Conditional{ name = "G",
+  nn.LabelConcat{classes, 16},
+  nn.Linear{opt.code + 16, 4 * w * 7 * 7}, nn.Unflatten{2, {4 * w, 7, 7}},
+  nn.ConditionalBatchNorm2d{4 * w, classes}, nn.ReLU{},
+  nn.ConvTranspose2d{4 * w, 2 * w, kernel_size = 4, stride = 2, padding = 1}, -- 14 x 14
+  nn.ConditionalBatchNorm2d{2 * w, classes}, nn.ReLU{},
+  nn.ConvTranspose2d{2 * w, 1, kernel_size = 4, stride = 2, padding = 1},     -- 28 x 28
+  nn.Tanh{},
+}
+local D = nn.Conditional{ name = "D",
+  nn.spectral_norm(nn.Conv2d{1, w, kernel_size = 4, stride = 2, padding = 1}), nn.LeakyReLU{0.1},
+  nn.spectral_norm(nn.Conv2d{w, 2 * w, kernel_size = 4, stride = 2, padding = 1}),
+  nn.LeakyReLU{0.1},
+  nn.spectral_norm(nn.Conv2d{2 * w, 4 * w, kernel_size = 3, padding = 1}), nn.LeakyReLU{0.1},
+  function(x) return x:mean{3, 4} end,
+  nn.Projection{4 * w, classes},
+}
+local G_params = G:parameters()
+local G_opt = optim.Adam{G_params, lr = opt.lr, betas = {0.5, 0.999}}
+local D_opt = optim.Adam{D, lr = 2 * opt.lr, betas = {0.5, 0.999}}
+local hinge = loss.adversarial.hinge
+
+local function step(real, labels)
+  -- generated images have the classes of the real ones
+  local fake = G(gan.randn(#real, opt.code), labels)
+  D_opt:zero_grad()
+  local D_loss = hinge.discriminator(D(real, labels), D(fake:detach(), labels))
+  D_loss:backward()
+  D_opt:step()
+
+  G_opt:zero_grad()
+  local G_loss = hinge.generator(D(fake, labels))
+  G_loss:backward{inputs = G_params}
+  G_opt:step()
+  return {D = D_loss, G = G_loss}
+end
+
+local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+
+-- a code for each row, a class for each column: 1 2 ... 10 1 2 ...
+local function every_class(rows)
+  return gan.arange(classes, {dtype = "int64"}):tile(rows)
+end
+local fixed_codes = gan.randn(8, 1, opt.code):expand(8, classes, opt.code):reshape(-1, opt.code)
+
+local function generate(codes, labels)
+  G:eval()
+  local images = gan.no_grad(G, codes, labels)
+  G:train()
+  return images
+end
+
+local function draw(epoch)
+  run:image(("samples-%03d"):format(epoch), generate(fixed_codes, every_class(8)),
+    {columns = classes, range = {-1, 1}})
+  run:save{G = G, D = D}
+end
+
+-- what the doctor looks at: as many of each class
+local watched = every_class(13):slice(1, 1, 128)
+
+gan.train.loop{
+  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  step = step, compile = opt.compile, after_epoch = draw,
+  doctor = gan.doctor{G, D, codes = opt.code,
+    sample = function(codes) return G(codes, watched) end,
+    score = function(x) return D(x, watched:slice(1, 1, #x)) end},
+  state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt},
+}
+
+if opt.write > 0 then
+  local images, labels = {}, {}
+  for first = 1, opt.write, 500 do
+    local n = math.min(500, opt.write - first + 1)
+    labels[#labels + 1] = gan.randint(n, {hi = classes})
+    local x = generate(gan.randn(n, opt.code), labels[#labels])
+    images[#images + 1] = ((x + 1) * 127.5):round():to "uint8"
+  end
+  assert(gan.data.save_npz(opt.out .. "/generated.npz",
+    {images = gan.cat(images), labels = gan.cat(labels)}))
+end
+print("pictures, metrics and weights are in " .. opt.out)

@@ -1,0 +1,108 @@
+-- Two auto-encoders, one of low and one of high resolution, whose codes have the same width and come
+-- to agree: loss = error of domain 1 + error of domain 2 + distance of the two codes. Encoding in one
+-- domain and decoding in the other turns small images into large ones.
+--
+--   gan-lua examples/dual_superresolution.lua --factor 4 --out runs/dual_superresolution
+
+local gan = require "gan"
+local nn, optim, loss = gan.nn, gan.optim, gan.loss
+
+local opt = gan.opts{
+  "Trains dual auto-encoders of small and large images; compares with the best linear map.",
+  {"factor", 2, "how many times smaller the small images are", choices = {2, 4}},
+  {"code", 64, "width of the codes"},
+  {"distance", 1.0, "weight of the distance of the codes"},
+  {"cross", 1.0, "weight of the error of translated images; the lecture's loss has 0"},
+  {"correlation", 0.0, "weight of the correlation of the codes"},
+  {"epochs", 10, "passes over the training images"},
+  {"batch_size", 128, "images in a batch"},
+  {"lr", 1e-3, "learning rate"},
+  {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
+  {"seed", 1, "start of the random numbers"},
+  {"images", 60000, "use only the first so many images"},
+  {"steps", 0, "stop after so many steps (0: do not)"},
+  {"out", "runs/dual_superresolution", "run folder"},
+  {"compile", false, "record a step and replay it: faster, with the same results"},
+  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+}
+if not opt then return end
+gan.manual_seed(opt.seed)
+
+local train = assert(gan.data[opt.data]{split = "train"})
+local test = assert(gan.data[opt.data]{split = "test"})
+train.images = train.images:slice(1, 1, opt.images)
+local batches = gan.data.batches{train.images, batch_size = opt.batch_size, shuffle = true}
+
+-- (N, 1, 28, 28) -> what the first domain sees of it, a row of pixels
+local function degrade(images)
+  return images:avg_pool2d(opt.factor):flatten(2)
+end
+local small = (28 // opt.factor) ^ 2 // 1 | 0
+
+local function encoder(inputs)
+  return nn.Sequential{nn.Linear{inputs, 1000}, nn.ReLU{}, nn.Linear{1000, 500}, nn.ReLU{},
+    nn.Linear{500, opt.code}}
+end
+local function decoder(outputs)
+  return nn.Sequential{nn.Linear{opt.code, 500}, nn.ReLU{}, nn.Linear{500, 1000}, nn.ReLU{},
+    nn.Linear{1000, outputs}, nn.Sigmoid{}}
+end
+-- domain 1: small images, domain 2: large ones
+local net = nn.MultiAutoencoder{
+  encoders = {encoder(small), encoder(784)}, decoders = {decoder(small), decoder(784)},
+}
+local adam = optim.Adam{net:parameters(), lr = opt.lr}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.05}
+
+-- sum_i |decoder_i(encoder_i(x_i)) - x_i|^2 + distance |encoder_1(x_1) - encoder_2(x_2)|^2 ...
+local function step(images)
+  local total, parts = loss.multi_view(net, {degrade(images), images:flatten(2)}, {
+    distance = opt.distance, cross = opt.cross, correlation = opt.correlation,
+  })
+  adam:zero_grad()
+  total:backward()
+  adam:step()
+  return {loss = total, reconstruction = parts.reconstruction, distance = parts.distance}
+end
+
+local clean = test.images:to(gan.config.real) / 255
+local given = degrade(clean) -- once and for all
+clean = clean:flatten(2)
+local function translated()
+  return gan.scope(gan.no_grad, net.translate, net, given, 1, 2)
+end
+
+local function picture(x) -- small ones are drawn large
+  local side = math.floor(math.sqrt(x:size(2)))
+  return x:reshape(-1, 1, side, side):upsample_nearest{28, 28}
+end
+
+local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+
+local function after_epoch(epoch)
+  local restored = translated()
+  run:image(("translated-%03d"):format(epoch), gan.cat({picture(given:slice(1, 1, 10)),
+    picture(restored:slice(1, 1, 10)), picture(clean:slice(1, 1, 10))}, {dim = 1}), {columns = 10})
+  run:save(net)
+  schedule:step()
+  return {psnr = gan.metrics.psnr(restored, clean)}
+end
+
+gan.train.loop{
+  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  step = step, compile = opt.compile, after_epoch = after_epoch,
+  state = {net = net, adam = adam, schedule = schedule},
+}
+
+-- the linear map with the least squared error
+local linear = gan.metrics.linear_map(train.images, train.images, {
+  change = function(x) return degrade(x:reshape(-1, 1, 28, 28)) end,
+})
+local result = {
+  psnr = gan.metrics.psnr(translated(), clean),
+  linear = gan.metrics.psnr(gan.no_grad(linear, given):clamp{min = 0, max = 1}, clean),
+}
+run:result(result)
+print(("small to large test images: %.2f dB, the best linear map %.2f dB"):format(
+  result.psnr, result.linear))
+print("pictures, metrics and weights are in " .. opt.out)

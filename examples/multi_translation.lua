@@ -1,0 +1,171 @@
+-- Several languages, each with an encoder and a decoder; the codes of words that mean the same come to
+-- agree: loss = reconstruction in each language + distance of the codes of every pair. A word is
+-- translated by encoding it in one language and decoding it in another, or looking for the nearest
+-- code among known words.
+--
+--   scripts/fetch-data freedict
+--   gan-lua examples/multi_translation.lua --out runs/multi_translation
+
+local gan = require "gan"
+local nn, optim, loss = gan.nn, gan.optim, gan.loss
+
+local opt = gan.opts{
+  "Trains auto-encoders of words in several languages with codes in common.",
+  {"languages", "spa,fra,deu", "beside English, in a list with commas"},
+  {"held_out", 1000, "words that training does not see"},
+  {"pairs", 8000, "words to train on, at most"},
+  {"code", 512, "width of the codes"},
+  {"distance", 0.1, "weight of the distance of the codes"},
+  {"reconstruction", 0.005, "weight of the error of the letters"},
+  {"contrast", 1.0, "weight of telling the words of a batch apart; the lecture's loss has 0"},
+  {"epochs", 30, "passes over the training words"},
+  {"batch_size", 256, "words in a batch"},
+  {"lr", 1e-3, "learning rate"},
+  {"start", 0.05, "standard deviation of the first weights"},
+  {"dropout", 0.5, "share of a word's letter groups that its encoder does not see"},
+  {"seed", 1, "start of the random numbers"},
+  {"steps", 0, "stop after so many steps (0: do not)"},
+  {"out", "runs/multi_translation", "run folder"},
+  {"compile", false, "record a step and replay it: faster, with the same results"},
+  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+}
+if not opt then return end
+gan.manual_seed(opt.seed)
+
+-- ---- words that all the dictionaries have, as vectors of letter groups and as letters -------------
+
+local LETTERS = 16
+local names, words, known = {"eng"}, {}, {}
+for name in opt.languages:gmatch "%a+" do
+  names[#names + 1] = name
+  for _, pair in ipairs(assert(gan.data.freedict{name, longest = LETTERS})) do
+    known[pair[1]] = known[pair[1]] or {}
+    known[pair[1]][name] = pair[2]
+    known[pair[1]].eng = pair[1]
+  end
+end
+local english = {}
+for word, found in pairs(known) do
+  local all = true
+  for _, name in ipairs(names) do
+    all = all and found[name] ~= nil
+  end
+  english[#english + 1] = all and word or nil
+end
+table.sort(english)
+local order, n = gan.randperm(#english):totable(), math.min(#english, opt.pairs + opt.held_out)
+for i, name in ipairs(names) do
+  words[i] = {}
+  for k = 1, n do
+    words[i][k] = known[english[order[k]]][name]
+  end
+end
+local split = n - opt.held_out
+assert(split > 0, "there are fewer words than are to be held out")
+local vectors = {gan.metrics.ngram_vectors(words, {least = 4})}
+local alphabet, letters = {}, {}
+for i, list in ipairs(words) do
+  vectors[i] = gan.l2_normalize(vectors[i], {dim = 2})
+  local rows = {}
+  for k, word in ipairs(list) do
+    rows[k] = {}
+    for _, c in utf8.codes(word) do
+      if not alphabet[c] then
+        alphabet[#alphabet + 1], alphabet[c] = utf8.char(c), #alphabet + 2 -- 1 is the end
+      end
+      table.insert(rows[k], alphabet[c])
+    end
+    while #rows[k] < LETTERS do
+      table.insert(rows[k], 1)
+    end
+  end
+  letters[i] = gan.tensor(rows, {dtype = "int64"})
+end
+
+-- ---- one auto-encoder for each language ------------------------------------------------------------
+
+local encoders, decoders, count = {}, {}, #alphabet + 1
+for i = 1, #names do
+  encoders[i] = nn.Sequential{nn.Dropout{opt.dropout}, nn.Linear{vectors[1]:size(2), opt.code}}
+  gan.no_grad(function() -- all begin with the same map: words with letters in common are near
+    encoders[i][2].weight:copy_(i == 1 and gan.randn_like(encoders[1][2].weight) * opt.start
+      or encoders[1][2].weight)
+  end)
+  decoders[i] = nn.Sequential{nn.Linear{opt.code, 512}, nn.ReLU{}, nn.Linear{512, LETTERS * count},
+    nn.Unflatten{2, {LETTERS, count}}}
+end
+local net = nn.MultiAutoencoder{encoders = encoders, decoders = decoders}
+local adam = optim.Adam{net:parameters(), lr = opt.lr}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.05}
+
+local function letter_error(scores, target) -- -sum of ln p of a word's letters
+  return gan.cross_entropy(scores:flatten(1, 2), target:flatten()) * LETTERS * opt.reconstruction
+end
+
+local function step(...)
+  local all = {...} -- the vectors of each language, then the letters of each
+  local views, targets = table.move(all, 1, #names, 1, {}), table.move(all, #names + 1, #all, 1, {})
+  local total, parts = loss.multi_view(net, views, {
+    targets = targets, error = letter_error,
+    distance = opt.distance / opt.code, contrast = opt.contrast,
+  })
+  adam:zero_grad()
+  total:backward()
+  adam:step()
+  return {loss = total, distance = parts.distance, reconstruction = parts.reconstruction}
+end
+
+local rows = {batch_size = opt.batch_size, shuffle = true, drop_last = true}
+for i = 1, #names do
+  rows[i], rows[#names + i] = vectors[i]:slice(1, 1, split), letters[i]:slice(1, 1, split)
+end
+
+--- The share of held-out words of language i whose nearest code in language k is their own.
+local function precision(i, k)
+  net:eval()
+  local a = gan.scope(gan.no_grad, net.encoders[i], vectors[i]:slice(1, split + 1))
+  local b = gan.scope(gan.no_grad, net.encoders[k], vectors[k]:slice(1, split + 1))
+  net:train()
+  return (gan.metrics.precision_at_1(a, b))
+end
+
+local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+
+local function after_epoch()
+  schedule:step()
+  run:save(net)
+  return {precision = precision(1, 2)}
+end
+
+gan.train.loop{
+  epochs = opt.epochs, steps = opt.steps, batches = gan.data.batches(rows), run = run,
+  step = step, compile = opt.compile, after_epoch = after_epoch,
+  state = {net = net, adam = adam, schedule = schedule},
+}
+
+-- ---- all pairs, beside the share that is found by common letter groups alone ------------------------
+
+local result = {trained_on = split, held_out = opt.held_out}
+for i = 1, #names do
+  for k = 1, #names do
+    if i ~= k then
+      local pair = names[i] .. "_" .. names[k]
+      result[pair] = precision(i, k)
+      result[pair .. "_ngrams"] = gan.metrics.precision_at_1(vectors[i]:slice(1, split + 1),
+        vectors[k]:slice(1, split + 1))
+      print(("%s to %s: %.1f %% of %d held-out words found, by common letters %.1f %%"):format(
+        names[i], names[k], 100 * result[pair], opt.held_out, 100 * result[pair .. "_ngrams"]))
+    end
+  end
+end
+run:result(result)
+net:eval()
+local written = gan.no_grad(net.translate, net, vectors[1]:slice(1, split + 1, split + 8), 1, 2)
+for k, line in ipairs(written:argmax(3):totable()) do
+  for j, c in ipairs(line) do
+    line[j] = alphabet[c - 1] or ""
+  end
+  print(("%s is written %s; the dictionary says %s"):format(words[1][split + k],
+    table.concat(line), words[2][split + k]))
+end
+print("metrics and weights are in " .. opt.out)

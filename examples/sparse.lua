@@ -1,0 +1,111 @@
+-- A sparse auto-encoder: the hidden layer is larger than the image, so that without a regulariser
+-- nothing need be learnt; with one, few units are active for each image, and each comes to stand for
+-- a stroke. A linear classifier on the frozen units then shows what they are worth.
+--
+--   gan-lua examples/sparse.lua --sparsity k --active 25 --out runs/sparse
+
+local gan = require "gan"
+local nn, optim, loss = gan.nn, gan.optim, gan.loss
+
+local opt = gan.opts{
+  "Trains a sparse auto-encoder with tied weights and a classifier on its features.",
+  {"sparsity", "k", "what keeps units silent", choices = {"k", "l1", "kl", "none"}},
+  {"active", 25, "k: units that stay active"},
+  {"eval_active", 50, "k: those that the classifier sees"},
+  {"weight", 0.1, "l1, kl: weight of the penalty"},
+  {"rate", 0.05, "kl: mean activity that each unit should have"},
+  {"units", 1000, "hidden units"},
+  {"epochs", 10, "passes over the training images"},
+  {"probe_epochs", 20, "passes of the classifier"},
+  {"batch_size", 128, "images in a batch"},
+  {"lr", 1e-3, "learning rate"},
+  {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
+  {"seed", 1, "start of the random numbers"},
+  {"images", 60000, "use only the first so many images"},
+  {"steps", 0, "stop after so many steps (0: do not)"},
+  {"out", "runs/sparse", "run folder"},
+  {"compile", false, "record a step and replay it: faster, with the same results"},
+  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+}
+if not opt then return end
+gan.manual_seed(opt.seed)
+
+local train = assert(gan.data[opt.data]{split = "train"})
+local test = assert(gan.data[opt.data]{split = "test"})
+train.images, train.labels = train.images:slice(1, 1, opt.images), train.labels:slice(1, 1, opt.images)
+local batches = gan.data.batches{train.images, batch_size = opt.batch_size, shuffle = true}
+
+local layer = nn.Linear{784, opt.units}
+local hidden = ({
+  k = function() return nn.KSparse{opt.active, eval_k = opt.eval_active} end,
+  kl = nn.Sigmoid, l1 = nn.ReLU, none = nn.ReLU,
+})[opt.sparsity]{}
+local encoder = nn.Sequential{nn.Flatten{}, layer, hidden}
+local decoder = nn.TiedLinear{layer} -- the encoder's weights, transposed
+local net = nn.Sequential{encoder, decoder}
+local adam = optim.Adam{net:parameters(), lr = opt.lr}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.05}
+
+-- of the units' activities h (N, units)
+local penalties = {
+  l1 = function(h) return loss.l1(h) end,                               -- sum_j |h_j|
+  kl = function(h) return loss.sparsity_kl(h, {rate = opt.rate}) end,   -- sum_j KL(rate, mean h_j)
+}
+local penalty_of = penalties[opt.sparsity]
+
+local function step(images)
+  local h = encoder(images)
+  local error = loss.squared_error(decoder(h), images:flatten(2))
+  local total = penalty_of and error + penalty_of(h) * opt.weight or error
+  adam:zero_grad()
+  total:backward()
+  adam:step()
+  return {error = error}
+end
+
+-- features of all images of a set; how many of them are not 0
+local function features(images)
+  net:eval()
+  local parts = {}
+  for first = 1, #images, 500 do
+    local x = images:slice(1, first, math.min(first + 499, #images))
+    parts[#parts + 1] = gan.scope(gan.no_grad, encoder, x:to(gan.config.real) / 255)
+  end
+  net:train()
+  return gan.cat(parts, {dim = 1})
+end
+
+local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+
+local function after_epoch(epoch)
+  local strokes = layer.weight:detach():slice(1, 1, math.min(100, opt.units)):reshape(-1, 1, 28, 28)
+  local scale = strokes:abs():amax({2, 3, 4}, {keepdim = true}) + 1e-8
+  run:image(("weights-%03d"):format(epoch), strokes / scale, {columns = 10, range = {-1, 1}})
+  run:save(net)
+  schedule:step()
+  local h = features(test.images)
+  return {active = gan.ne(h, 0):mean():item() * opt.units,
+    dead = gan.eq(h:abs():amax{1}, 0):sum():item()}
+end
+
+gan.train.loop{
+  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  step = step, compile = opt.compile, after_epoch = after_epoch,
+  state = {net = net, adam = adam, schedule = schedule},
+}
+
+-- logistic regression on the features, on the pixels, and on untrained features of the same kind
+local function probe(x, y)
+  return (gan.metrics.linear_probe{x, train.labels, y, test.labels, classes = 10,
+    epochs = opt.probe_epochs, standardize = false, decay = 0})
+end
+local function pixels(images) return images:flatten(2):to(gan.config.real) / 255 end
+local result = {error = probe(features(train.images), features(test.images)),
+  pixels = probe(pixels(train.images), pixels(test.images))}
+nn.init.kaiming_uniform_(layer.weight)
+result.untrained = probe(features(train.images), features(test.images))
+run:result(result)
+print(("wrong test images of a linear classifier: %.2f %% by these features, %.2f %% by untrained "
+  .. "ones, %.2f %% by pixels"):format(100 * result.error, 100 * result.untrained,
+  100 * result.pixels))
+print("pictures, metrics and weights are in " .. opt.out)

@@ -1,0 +1,160 @@
+-- Extractive summaries: an auto-encoder of sentences, as bags of words, gives every sentence of a text
+-- a code; the summary is the sentence whose code is nearest to the code of the whole text. On manual
+-- pages, the line NAME is what a person wrote as a summary: ROUGE-1 says how far the two agree.
+--
+--   scripts/fetch-data manpages
+--   gan-lua examples/summarize.lua --out runs/summarize
+
+local gan = require "gan"
+local nn, optim, loss = gan.nn, gan.optim, gan.loss
+
+local opt = gan.opts{
+  "Trains an auto-encoder of sentences and summarises manual pages by their codes.",
+  {"words", 2000, "of the vocabulary, the most frequent"},
+  {"code", 64, "width of a sentence's code"},
+  {"hidden", 256, "units between words and code"},
+  {"drop", 0.3, "share of a sentence's words that the encoder does not see"},
+  {"epochs", 15, "passes over the sentences"},
+  {"batch_size", 128, "sentences in a batch"},
+  {"lr", 1e-3, "learning rate"},
+  {"seed", 1, "start of the random numbers"},
+  {"pages", 10000, "use only so many pages"},
+  {"steps", 0, "stop after so many steps (0: do not)"},
+  {"out", "runs/summarize", "run folder"},
+  {"compile", false, "record a step and replay it: faster, with the same results"},
+  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+}
+if not opt then return end
+gan.manual_seed(opt.seed)
+
+local pages = assert(gan.data.manual_pages())
+local order, held_out = gan.randperm(#pages):totable(), {}
+for i = 1, math.min(#pages // 3, 250) do
+  held_out[i] = pages[order[i]] -- their NAME lines are read by nobody before the end
+end
+
+-- ---- sentences as bags of words, w_i = (1 + ln count) ln(N / sentences with the word) -------------
+
+local sentences, documents, counts = {}, {}, {}
+local function words_of(text)
+  local found = {}
+  for word in text:lower():gmatch "%a[%w_]+" do
+    found[word] = (found[word] or 0) + 1
+  end
+  return found
+end
+for i = 1, math.min(#pages, opt.pages) do
+  for _, sentence in ipairs(pages[order[i]].sentences) do
+    sentences[#sentences + 1] = sentence
+    for word in pairs(words_of(sentence)) do
+      counts[word] = (counts[word] or 0) + 1
+    end
+  end
+end
+local vocabulary = {}
+for word in pairs(counts) do
+  vocabulary[#vocabulary + 1] = word
+end
+table.sort(vocabulary, function(a, b)
+  if counts[a] ~= counts[b] then
+    return counts[a] > counts[b]
+  end
+  return a < b
+end)
+for i, word in ipairs(vocabulary) do
+  documents[word] = i <= opt.words and i or nil
+end
+local width = math.min(#vocabulary, opt.words)
+
+-- (n, width), rows of length 1
+local function bags(texts)
+  local index, values = {1}, {0}
+  for row, text in ipairs(texts) do
+    for word, n in pairs(words_of(text)) do
+      if documents[word] then
+        index[#index + 1] = (row - 1) * width + documents[word]
+        values[#values + 1] = (1 + math.log(n)) * math.log(#sentences / counts[word] + 1)
+      end
+    end
+  end
+  local flat = gan.zeros(#texts * width):index_add(gan.tensor(index, {dtype = "int64"}),
+    gan.tensor(values), 1)
+  return gan.l2_normalize(flat:reshape(#texts, width), {dim = 2})
+end
+
+local batches = gan.data.batches{bags(sentences), batch_size = opt.batch_size, shuffle = true}
+
+local encoder = nn.Sequential{ name = "encoder",
+  nn.Dropout{opt.drop}, nn.Linear{width, opt.hidden}, nn.Tanh{}, nn.Linear{opt.hidden, opt.code},
+}
+local decoder = nn.Sequential{ name = "decoder",
+  nn.Linear{opt.code, opt.hidden}, nn.Tanh{}, nn.Linear{opt.hidden, width},
+}
+local adam = optim.Adam{encoder, decoder, lr = opt.lr}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.05}
+
+local function step(x)
+  local error = loss.squared_error(decoder(encoder(x)), x)
+  adam:zero_grad()
+  error:backward()
+  adam:step()
+  return {error = error}
+end
+
+--- The place of the row that is nearest, by its angle, to the mean of the rows.
+local function central(rows)
+  rows = gan.l2_normalize(rows, {dim = 2})
+  return gan.matmul(rows, rows:mean{1}):argmax(1):item() // 1
+end
+
+-- how a page is summarised: function(page) -> sentence
+local methods = {
+  codes = function(page)
+    return page.sentences[gan.scope(function() return central(encoder(bags(page.sentences))) end)]
+  end,
+  centroid = function(page)
+    return page.sentences[gan.scope(function() return central(bags(page.sentences)) end)]
+  end,
+  lead = function(page) return page.sentences[1] end,
+  random = function(page)
+    return page.sentences[gan.randint({1}, {hi = #page.sentences}):item() // 1]
+  end,
+}
+
+local function rouge(method, times)
+  local sum = 0
+  for _ = 1, times or 1 do
+    for _, page in ipairs(held_out) do
+      sum = sum + gan.metrics.rouge(gan.no_grad(methods[method], page), page.summary)
+    end
+  end
+  return 100 * sum / #held_out / (times or 1)
+end
+
+local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+
+local function after_epoch()
+  run:save{encoder = encoder, decoder = decoder}
+  schedule:step()
+end
+
+gan.train.loop{
+  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  step = step, compile = opt.compile, after_epoch = after_epoch,
+  state = {encoder = encoder, decoder = decoder, adam = adam, schedule = schedule},
+}
+
+encoder:eval()
+for i = 1, math.min(3, #held_out) do
+  print(("%s: %s\n    a person: %s"):format(held_out[i].name,
+    gan.no_grad(methods.codes, held_out[i]), held_out[i].summary))
+end
+local result = {pages = #held_out, random = rouge("random", 20)}
+for _, method in ipairs{"codes", "centroid", "lead"} do
+  result[method] = rouge(method)
+end
+run:result(result)
+print(("ROUGE-1 on %d pages: %.1f by sentence codes, %.1f by the centroid of words, %.1f the first "
+  .. "sentence, %.1f a random one"):format(#held_out, result.codes, result.centroid, result.lead,
+  result.random))
+print("metrics and weights are in " .. opt.out)

@@ -1,0 +1,174 @@
+--- What the doctor measures: samples of a fixed set of codes beside real samples.
+
+local gan = require "gan"
+local common = require "gan.metrics.common"
+
+local measure = {}
+
+local WIDE = 128  -- samples of more numbers are projected
+local WIDTH = 64  -- to so many
+local NEIGHBOUR = 5
+local CLUSTERS = 16
+
+--- A fixed random projection of rows of `width` numbers, which keeps distances roughly; nil where
+-- they are narrow.
+function measure.projection(width)
+  if width <= WIDE then
+    return nil
+  end
+  return common.seeded(1, function()
+    return gan.randn(width, WIDTH) * (1 / math.sqrt(WIDTH))
+  end)
+end
+
+--- Samples as rows of moderate width.
+function measure.rows(x, projection)
+  x = x:detach()
+  x = x:dim() > 2 and x:flatten(2) or x:dim() == 1 and x:unsqueeze(2) or x
+  return projection and x:matmul(projection) or x
+end
+
+local function to_real(mask)
+  return mask:to(gan.config.real)
+end
+
+--- Mean of the distances of all pairs, and of the nearest neighbours: (mean, nearest).
+local function inner_distances(x)
+  local n = #x
+  local d = common.squared(x, x):sqrt() * (1 - gan.eye(n))
+  local near = (d + gan.eye(n) * 1e30):amin{ 2 }
+  return d:sum():item() / (n * (n - 1)), common.median(near), near
+end
+
+--- (sum of the variances)^2 / sum of their squares along the main axes: how many directions the rows
+-- fill.
+local function effective_rank(x)
+  local rest = x - x:mean({ 1 }, { keepdim = true })
+  local gram = #x < x:size(2) and rest:matmul(rest:t()) or rest:t():matmul(rest)
+  local total = rest:square():sum():item()
+  local squares = gram:square():sum():item()
+  return squares > 0 and total * total / squares or 0
+end
+
+--- Centres of clusters of the rows, by a few steps of Lloyd's from rows far apart.
+local function clusters(x)
+  local count = math.min(CLUSTERS, #x // 4)
+  local centers = x:slice(1, 1, 1)
+  for _ = 2, count do
+    local far = common.squared(x, centers):amin{ 2 }:argmax()
+    centers = gan.cat({ centers, x:index_select(far:reshape(1)) }, { dim = 1 })
+  end
+  for _ = 1, 8 do
+    local own = gan.one_hot(common.squared(x, centers):argmin{ dim = 2 }, { classes = count })
+    own = own:to(gan.config.real)
+    local size = own:sum{ 1 }:unsqueeze(2)
+    centers = gan.where(gan.gt(size, 0), own:t():matmul(x) / size:clamp{ min = 1 }, centers)
+  end
+  return centers
+end
+
+--- Share of rows that fall to each cluster, a list; and exp(entropy): how many are in use.
+local function histogram(x, centers)
+  local place = common.squared(x, centers):argmin{ dim = 2 }
+  local shares = (gan.zeros(#centers):index_add(place, gan.ones(#x)) / #x):totable()
+  local entropy = 0
+  for _, p in ipairs(shares) do
+    entropy = entropy - (p > 0 and p * math.log(p) or 0)
+  end
+  return shares, math.exp(entropy)
+end
+
+--- The squared radius of the ball of each row, which reaches to its fifth neighbour: (n, 1).
+local function radii(x)
+  local near = common.squared(x, x):topk(NEIGHBOUR + 1, 2, { largest = false })
+  return near:slice(2, NEIGHBOUR + 1, NEIGHBOUR + 1)
+end
+
+--- From squared distances (real, fake): the share of fakes in the ball of a real one, the share of
+-- balls with a fake inside.
+local function precision_and_coverage(d, radius)
+  local inside = to_real(gan.le(d, radius))
+  return inside:amax{ 1 }:mean():item(), inside:amax{ 2 }:mean():item()
+end
+
+--- Energy distance of two sets, divided by the mean distance within the first: 0 for one and the same
+-- distribution, 1 and more for sets that are apart.
+local function gap(d, within_real, within_fake)
+  local between = d:sqrt():mean():item()
+  return (2 * between - within_real - within_fake) / math.max(within_real, 1e-30)
+end
+
+--- All that is to be known of the real samples (rows), once.
+function measure.reference(x)
+  local half = #x // 2
+  local a, b = x:slice(1, 1, half), x:slice(1, half + 1, 2 * half)
+  local ref = { rows = a:clone(), centers = clusters(x) }
+  ref.pair, ref.near = inner_distances(a)
+  ref.rank = effective_rank(x)
+  ref.hist, ref.used = histogram(x, ref.centers)
+  ref.radius = radii(a):clone():keep()
+  ref.precision, ref.coverage = precision_and_coverage(common.squared(a, b), ref.radius)
+  local _, _, near = inner_distances(x)
+  ref.copies = to_real(gan.le(near, 1e-6 * ref.pair)):mean():item()
+  ref.rows:keep()
+  ref.centers:keep()
+  return ref
+end
+
+--- Fakes (rows) beside the reference, as numbers. All ratios are 1 for a perfect generator.
+function measure.samples(fake, ref)
+  local pair, near = inner_distances(fake)
+  local d = common.squared(ref.rows, fake)
+  local precision, coverage = precision_and_coverage(d, ref.radius)
+  local hist, used = histogram(fake, ref.centers)
+  return {
+    pair = pair / math.max(ref.pair, 1e-30), near = near / math.max(ref.near, 1e-30),
+    rank = effective_rank(fake), precision = precision / math.max(ref.precision, 1e-3),
+    coverage = coverage / math.max(ref.coverage, 1e-3), used = used / ref.used, hist = hist,
+    gap = gap(d, ref.pair, pair),
+  }
+end
+
+--- The share of fakes whose nearest row in the bank is nearer than a quarter of the usual distance
+-- between neighbours in the bank.
+function measure.copies(fake, bank)
+  local some = bank:slice(1, 1, math.min(#bank, 128))
+  local d = common.squared(some, bank):sqrt()
+  local self = gan.le(d, 1e-3 * d:mean():item()) -- itself, and copies of it
+  local usual = common.median((d + to_real(self) * 1e30):amin{ 2 })
+  return to_real(gan.lt(common.squared(fake, bank):sqrt():amin{ 2 }, 0.25 * usual)):mean():item()
+end
+
+--- What D says of real and of generated samples: the share of pairs in the right order, means,
+-- spread.
+function measure.scores(real, fake)
+  real, fake = real:detach():flatten(), fake:detach():flatten()
+  local right = to_real(gan.gt(real:unsqueeze(2), fake:unsqueeze(1))):mean():item()
+  local ties = to_real(gan.eq(real:unsqueeze(2), fake:unsqueeze(1))):mean():item()
+  local all = gan.cat{ real, fake }
+  return {
+    order = right + ties / 2, real = real:mean():item(), fake = fake:mean():item(),
+    size = all:abs():amax():item(), low = all:amin():item(), high = all:amax():item(),
+    cross_entropy = -(real:logsigmoid():mean() + (-fake):logsigmoid():mean()):item(),
+  }
+end
+
+--- Root of the mean square of all elements of a list of tensors; nil for none.
+function measure.size(list)
+  local norms, count = {}, 0
+  for i, t in ipairs(list) do
+    norms[i], count = t:detach():norm(), count + t:numel()
+  end
+  return count > 0 and gan.stack(norms):norm():item() / math.sqrt(count) or nil
+end
+
+--- The root mean square of the gradients that the last step left; nil where it left none.
+function measure.gradient(params)
+  local grads = {}
+  for _, p in ipairs(params) do
+    grads[#grads + 1] = p:grad()
+  end
+  return measure.size(grads)
+end
+
+return measure

@@ -1,0 +1,211 @@
+--- From the history of measurements to a diagnosis.
+--
+-- A record is one check: see gan.doctor.measure. Every rule looks at the latest records and gives
+-- the numbers of its sentence, or nil. The first rule that applies has the word. Thresholds hold for
+-- samples of which a perfect generator would have 1 everywhere; they are wide, because a false
+-- alarm costs trust.
+
+local verdict = {}
+
+local PATIENCE = 5   -- checks in a row for which something has to hold
+local WARM_UP = 1000 -- steps that a generator has to find its feet
+
+--- True when f(record) holds for each of the last n records.
+local function lasting(history, n, f)
+  if #history < n then
+    return false
+  end
+  for i = #history - n + 1, #history do
+    if not f(history[i]) then
+      return false
+    end
+  end
+  return true
+end
+
+--- The mean of a field over records first..last.
+local function mean(history, name, first, last)
+  local sum, count = 0, 0
+  for i = math.max(1, first), math.min(last, #history) do
+    if history[i][name] then
+      sum, count = sum + history[i][name], count + 1
+    end
+  end
+  return count > 0 and sum / count or nil
+end
+
+--- Whether a field has risen by a part of its value in the latter half of the last 2n records.
+local function rising(history, name, n, factor)
+  local now = mean(history, name, #history - n + 1, #history)
+  local before = mean(history, name, #history - 2 * n + 1, #history - n)
+  return not before or not now or now > before * (factor or 1.1)
+end
+
+--- Half the sum of the differences of two lists of shares.
+local function variation(a, b)
+  local sum = 0
+  for i, p in ipairs(a) do
+    sum = sum + math.abs(p - b[i]) / 2
+  end
+  return sum
+end
+
+local function is_far(r)
+  return r.gap > 0.1
+end
+
+--- How sure D is, where its output is a probability or a logit: 0.99 and more for both kinds.
+local function is_sure(r)
+  if r.form == "probability" then
+    return r.real_score > 0.99 and r.fake_score < 0.01
+  elseif r.form == "logit" then
+    return r.real_score > 4.6 and r.fake_score < -4.6
+  end
+  return false
+end
+
+local rules = {}
+
+rules[1] = { "duplicate data", function(_, doctor)
+  local copies = doctor.reference.copies
+  if copies > 0.3 then
+    return ("the training data repeat themselves: %.0f %% of the real samples have an exact copy "
+      .. "among the few hundred looked at"):format(100 * copies)
+  end
+end, "check how the data are loaded and shuffled; a generator can only learn what is there" }
+
+rules[2] = { "divergence", function(history)
+  local now = history[#history]
+  if lasting(history, 3, function(r)
+    return r.G_growth > 8 or r.form ~= "probability" and r.score_size > 1e5
+  end) then
+    return ("training diverges: G's weights are %.3g times as large as in the beginning, D's %.3g "
+      .. "times, D's largest score is %.3g"):format(now.G_growth, now.D_growth, now.score_size)
+  end
+end, "divide both learning rates by ten, or bound D: spectral norm, R1, a gradient penalty" }
+
+rules[3] = { "vanishing gradient", function(history)
+  local now = history[#history]
+  local early = history.early_gradient
+  if not now.gradient or not early then
+    return
+  end
+  local function faint(r)
+    return r.gradient and is_far(r) and r.order > 0.98
+      and (r.gradient < 1e-3 * early or is_sure(r) and r.gradient < 1e-5 * r.G_size)
+  end
+  if lasting(history, PATIENCE, faint) then
+    return ("the gradient that reaches G has all but vanished: %.2g, where its weights are about "
+      .. "%.2g; D tells %.1f %% of the pairs apart"):format(now.gradient, now.G_size,
+      100 * now.order)
+  end
+end, "use the non-saturating loss, hinge or a Wasserstein GAN instead of minimax, or weaken D: "
+  .. "fewer d_steps, a lower learning rate, instance noise" }
+
+rules[4] = { "discriminator too strong", function(history)
+  local now = history[#history]
+  if lasting(history, PATIENCE, function(r)
+    return r.D_growth > 6 and r.D_growth > 2 * r.G_growth
+  end) then
+    return ("D learns too fast: its weights are %.3g times as large as in the beginning, its scores "
+      .. "go up to %.3g, and it tells %.1f %% of the pairs apart"):format(now.D_growth,
+      now.score_size, 100 * now.order)
+  end
+end, "lower D's learning rate, or penalise its slope (R1, a gradient penalty)" }
+
+rules[5] = { "discriminator too weak", function(history)
+  local now = history[#history]
+  if now.step >= WARM_UP and lasting(history, 2 * PATIENCE, function(r)
+    return r.order < 0.7 and r.gap > 0.25
+  end) then
+    return ("D cannot tell samples apart that differ: %.0f %% of the pairs in the right order, "
+      .. "although the distance between the two kinds is %.2g of that within the real ones")
+      :format(100 * now.order, now.gap)
+  end
+end, "raise D's learning rate, give it more units or more d_steps, or take away regularisation" }
+
+rules[6] = { "mode collapse", function(history, doctor)
+  local now, rank = history[#history], doctor.reference.rank
+  local narrow = 1 + 0.2 * (rank - 1)
+  if now.step >= WARM_UP and rank > 1.5
+    and lasting(history, 2 * PATIENCE, function(r) return r.rank < narrow end)
+    and not rising(history, "rank", PATIENCE) then
+    return ("G's samples fill %.1f directions, the real ones %.1f: G has too little capacity, or has "
+      .. "collapsed"):format(now.rank, rank)
+  end
+end, "give G more units and layers, and a code of more numbers" }
+
+rules[7] = { "discriminator too strong", function(history)
+  local now = history[#history]
+  if now.step >= WARM_UP
+    and lasting(history, 2 * PATIENCE, function(r) return is_sure(r) and is_far(r) end)
+    and mean(history, "order", #history - 2 * PATIENCE, #history) > 0.98
+    and not rising(history, "coverage", PATIENCE, 1.2) then
+    return ("D is sure of everything: it tells %.1f %% of the pairs apart with mean scores of %.3g "
+      .. "for real and %.3g for generated samples"):format(100 * now.order, now.real_score,
+      now.fake_score)
+  end
+end, "lower D's learning rate, smooth its labels, add instance noise or dropout, or penalise its "
+  .. "slope (R1)" }
+
+rules[8] = { "cycling", function(history)
+  if #history < 12 then
+    return
+  end
+  local jumps, returns, n = 0, 0, 10
+  for i = #history - n + 1, #history do
+    local hist = history[i].hist
+    if variation(hist, history[i - 1].hist) > 0.5 then
+      jumps = jumps + 1
+      for lag = 2, math.min(8, i - 1) do
+        if variation(hist, history[i - lag].hist) < 0.3 then
+          returns = returns + 1
+          break
+        end
+      end
+    end
+  end
+  if jumps >= 5 and returns >= 2 and mean(history, "used", #history - n + 1, #history) < 0.75 then
+    return ("G goes round between modes: its samples of the same codes jumped %d times in the last "
+      .. "%d checks, and came back %d times"):format(jumps, n, returns)
+  end
+end, "lower both learning rates or the momentum (betas[1] = 0), average G's weights, unroll D, or use "
+  .. "a Wasserstein GAN with gradient penalty" }
+
+rules[9] = { "mode collapse", function(history)
+  local now = history[#history]
+  if now.step < WARM_UP then
+    return
+  end
+  if lasting(history, PATIENCE, function(r) return r.pair < 0.2 or r.near < 0.02 end)
+    and not rising(history, "pair", PATIENCE) then
+    return ("G makes the same few samples whatever the code: their mean distance is %.2g of that of "
+      .. "real ones"):format(now.pair)
+  elseif lasting(history, 2 * PATIENCE, function(r)
+    return r.used < 0.5 or r.precision > 0.7 and r.coverage < 0.35
+  end) and not rising(history, "coverage", PATIENCE) and not rising(history, "used", PATIENCE) then
+    return ("G leaves out modes: its samples cover %.0f %% of what real ones do and fall into %.0f %% "
+      .. "of their clusters"):format(100 * now.coverage, 100 * now.used)
+  end
+end, "give D several samples at a time (adversarial.pack), use a Wasserstein GAN with gradient "
+  .. "penalty, unroll D, or give G more capacity" }
+
+rules[10] = { "memorisation", function(history)
+  local now = history[#history]
+  if (now.copies or 0) > 0.5 and (history.copied or 0) >= 2 then
+    return ("%.0f %% of G's samples are copies of training samples"):format(100 * now.copies)
+  end
+end, "use more data or differentiable augmentation (adversarial.augment), a smaller G, and stop "
+  .. "earlier" }
+
+--- The diagnosis of a history: kind, sentence, advice; nil for a run in which nothing is wrong.
+function verdict.of(history, doctor)
+  for _, rule in ipairs(rules) do
+    local sentence, kind = rule[2](history, doctor)
+    if sentence then
+      return kind or rule[1], sentence, rule[3]
+    end
+  end
+end
+
+return verdict
