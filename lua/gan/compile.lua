@@ -1,6 +1,6 @@
---- gan.compile(step): a training step that is recorded once and then replayed, without Lua, graph
--- or allocation in between, on memory whose use was planned. The results are those of the step
--- itself, bit for bit.
+--- gan.compile(step): a training step that is recorded once and then replayed, without graph or
+-- allocation, on memory whose use was planned; of its Lua only the updates of optimisers run, whose
+-- numbers may change. The results are those of the step itself, bit for bit.
 --
 --     local step = gan.compile(function(images)
 --       opt:zero_grad()
