@@ -1,5 +1,5 @@
--- Dimensionality reduction, and its picture: a code of two numbers is a point in the plane. Every test
--- image is drawn at its code, in the colour of its class (which training has not seen).
+-- Dimensionality reduction, and its picture: a code of two numbers is a point in the plane. Every
+-- test image is drawn at its code, in the colour of its class (which training has not seen).
 --
 --   gan-lua examples/code_plot.lua --out runs/code_plot
 
@@ -25,7 +25,8 @@ gan.manual_seed(opt.seed)
 
 local train = assert(gan.data[opt.data]{split = "train"})
 local test = assert(gan.data[opt.data]{split = "test"})
-train.images, train.labels = train.images:slice(1, 1, opt.images), train.labels:slice(1, 1, opt.images)
+train.images, train.labels = train.images:slice(1, 1, opt.images), train.labels:slice(1, 1,
+  opt.images)
 local batches = gan.data.batches{train.images, batch_size = opt.batch_size, shuffle = true}
 
 local encoder = nn.Sequential{ name = "encoder",
@@ -58,8 +59,8 @@ local colours = { -- one for each of ten classes
   {140, 86, 75}, {227, 119, 194}, {127, 127, 127}, {188, 189, 34}, {23, 190, 207},
 }
 
---- A picture (3, size, size) of points (N, 2), each a square of 3 x 3 pixels. What lies far out, one
--- code in a hundred on each side, is drawn at the edge.
+--- A picture (3, size, size) of points (N, 2), each a square of 3 x 3 pixels. What lies far out,
+-- one code in a hundred on each side, is drawn at the edge.
 local function plot(points, labels, size)
   local sorted = points:sort(1)
   local margin = math.max(1, #points // 100)
@@ -90,7 +91,8 @@ local function after_epoch(epoch)
   run:save{encoder = encoder, decoder = decoder}
   schedule:step()
   local restored = gan.scope(gan.no_grad, decoder, codes_of(test.images))
-  return {test = gan.metrics.summed_error(restored, test.images:flatten(2):to(gan.config.real) / 255)}
+  return {test = gan.metrics.summed_error(restored,
+    test.images:flatten(2):to(gan.config.real) / 255)}
 end
 
 gan.train.loop{

@@ -1,5 +1,5 @@
--- Compression: the encoder's code, rounded to bytes, is all that is kept of an image. The codes of the
--- test images are written into a file, read from it again and decoded.
+-- Compression: the encoder's code, rounded to bytes, is all that is kept of an image. The codes of
+-- the test images are written into a file, read from it again and decoded.
 --
 --   gan-lua examples/compression.lua --bytes 30 --out runs/compression
 

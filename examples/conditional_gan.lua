@@ -1,6 +1,6 @@
 -- A GAN that is told what to draw (Mirza and Osindero 2014): the generator gets a class with the
--- code, through the gains and biases of its batch normalisation; the discriminator judges whether an
--- image is real and of that class, by projection (Miyato and Koyama 2018). Each column of the
+-- code, through the gains and biases of its batch normalisation; the discriminator judges whether
+-- an image is real and of that class, by projection (Miyato and Koyama 2018). Each column of the
 -- pictures is one class, each row one code.
 --
 -- With --write N the trained generator also writes N images and their labels (npz), from which a
@@ -48,28 +48,26 @@ local G = nn.Conditional{ name = "G",
   nn.Tanh{},
 }
 local D = nn.Conditional{ name = "D",
-  nn.spectral_norm(nn.Conv2d{1, w, kernel_size = 4, stride = 2, padding = 1}), nn.LeakyReLU{0.1},
-  nn.spectral_norm(nn.Conv2d{w, 2 * w, kernel_size = 4, stride = 2, padding = 1}),
-  nn.LeakyReLU{0.1},
-  nn.spectral_norm(nn.Conv2d{2 * w, 4 * w, kernel_size = 3, padding = 1}), nn.LeakyReLU{0.1},
-  function(x) return x:mean{3, 4} end,
-  nn.Projection{4 * w, classes},
+  nn.Conv2d{1, w, kernel_size = 4, stride = 2, padding = 1}, nn.LeakyReLU{0.2},     -- 14 x 14
+  nn.Conv2d{w, 2 * w, kernel_size = 4, stride = 2, padding = 1}, nn.LeakyReLU{0.2}, -- 7 x 7
+  nn.Flatten{}, nn.Dropout{0.3},
+  nn.Projection{2 * w * 7 * 7, classes},
 }
 local G_params = G:parameters()
 local G_opt = optim.Adam{G_params, lr = opt.lr, betas = {0.5, 0.999}}
-local D_opt = optim.Adam{D, lr = 2 * opt.lr, betas = {0.5, 0.999}}
-local hinge = loss.adversarial.hinge
+local D_opt = optim.Adam{D, lr = opt.lr, betas = {0.5, 0.999}}
+local objective = loss.adversarial.non_saturating
 
 local function step(real, labels)
   -- generated images have the classes of the real ones
   local fake = G(gan.randn(#real, opt.code), labels)
   D_opt:zero_grad()
-  local D_loss = hinge.discriminator(D(real, labels), D(fake:detach(), labels))
+  local D_loss = objective.discriminator(D(real, labels), D(fake:detach(), labels))
   D_loss:backward()
   D_opt:step()
 
   G_opt:zero_grad()
-  local G_loss = hinge.generator(D(fake, labels))
+  local G_loss = objective.generator(D(fake, labels))
   G_loss:backward{inputs = G_params}
   G_opt:step()
   return {D = D_loss, G = G_loss}

@@ -82,6 +82,7 @@ end
 gan.train.loop{
   epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = draw,
+  doctor = gan.doctor{G, D, codes = opt.code},
   state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt},
 }
 print("pictures, metrics and weights are in " .. opt.out)

@@ -1,6 +1,6 @@
--- Two auto-encoders, one of noisy and one of clean images, whose codes have the same width and come to
--- agree: loss = error of domain 1 + error of domain 2 + distance of the two codes. Encoding a noisy
--- image in its domain and decoding it in the other removes the noise.
+-- Two auto-encoders, one of noisy and one of clean images, whose codes have the same width and come
+-- to agree: loss = error of domain 1 + error of domain 2 + distance of the two codes. Encoding a
+-- noisy image in its domain and decoding it in the other removes the noise.
 --
 --   gan-lua examples/dual_denoising.lua --level 0.5 --out runs/dual_denoising
 

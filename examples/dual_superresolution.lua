@@ -1,6 +1,6 @@
--- Two auto-encoders, one of low and one of high resolution, whose codes have the same width and come
--- to agree: loss = error of domain 1 + error of domain 2 + distance of the two codes. Encoding in one
--- domain and decoding in the other turns small images into large ones.
+-- Two auto-encoders, one of low and one of high resolution, whose codes have the same width and
+-- come to agree: loss = error of domain 1 + error of domain 2 + distance of the two codes. Encoding
+-- in one domain and decoding in the other turns small images into large ones.
 --
 --   gan-lua examples/dual_superresolution.lua --factor 4 --out runs/dual_superresolution
 

@@ -1,6 +1,6 @@
 -- Two auto-encoders, of English and of another language's words, whose codes come to agree: loss =
--- error of English + error of the other + distance of the two codes. A word is translated by encoding
--- it as English and decoding it as the other, or by the nearest code among known words.
+-- error of English + error of the other + distance of the two codes. A word is translated by
+-- encoding it as English and decoding it as the other, or by the nearest code among known words.
 --
 --   scripts/fetch-data freedict
 --   gan-lua examples/dual_translation.lua --language spa --out runs/dual_translation
@@ -31,7 +31,7 @@ local opt = gan.opts{
 if not opt then return end
 gan.manual_seed(opt.seed)
 
--- ---- words, as vectors of letter groups and as letters ---------------------------------------------
+-- ---- words, as vectors of letter groups and as letters ------------------------------------------
 
 local LETTERS = 16
 local found = assert(gan.data.freedict{opt.language, longest = LETTERS})
@@ -42,36 +42,21 @@ end
 local split = #words[1] - opt.held_out -- training pairs come first
 assert(split > 0, "there are fewer pairs than are to be held out")
 
+local letters, alphabet = gan.data.letters(words, LETTERS) -- the first is the end of a word
 local vectors = {gan.metrics.ngram_vectors(words, {least = 5})}
-local alphabet, number, letters = {}, {}, {} -- letter 1 is the end of the word
-for i, list in ipairs(words) do
+for i in ipairs(vectors) do
   vectors[i] = gan.l2_normalize(vectors[i], {dim = 2})
-  local rows = {}
-  for k, word in ipairs(list) do
-    rows[k] = {}
-    for _, c in utf8.codes(word) do
-      if not number[c] then
-        alphabet[#alphabet + 1] = utf8.char(c)
-        number[c] = #alphabet + 1
-      end
-      table.insert(rows[k], number[c])
-    end
-    for j = #rows[k] + 1, LETTERS do
-      rows[k][j] = 1
-    end
-  end
-  letters[i] = gan.tensor(rows, {dtype = "int64"})
 end
 
--- ---- the auto-encoders -----------------------------------------------------------------------------
+-- ---- the auto-encoders --------------------------------------------------------------------------
 
 local function encoder()
   return nn.Sequential{nn.Dropout{opt.dropout}, nn.Linear{vectors[1]:size(2), opt.code}}
 end
 local function decoder()
   return nn.Sequential{
-    nn.Linear{opt.code, 512}, nn.ReLU{}, nn.Linear{512, LETTERS * (#alphabet + 1)},
-    nn.Unflatten{2, {LETTERS, #alphabet + 1}},
+    nn.Linear{opt.code, 512}, nn.ReLU{}, nn.Linear{512, LETTERS * #alphabet},
+    nn.Unflatten{2, {LETTERS, #alphabet}},
   }
 end
 local net = nn.MultiAutoencoder{
@@ -131,7 +116,7 @@ net:eval()
 local written = gan.no_grad(net.translate, net, unseen(vectors[1]):slice(1, 1, 8), 1, 2)
 for k, line in ipairs(written:argmax(3):totable()) do
   for j, c in ipairs(line) do
-    line[j] = alphabet[c - 1] or ""
+    line[j] = alphabet[c]
   end
   print(("  %s is written %s; the dictionary says %s"):format(words[1][split + k],
     table.concat(line), words[2][split + k]))

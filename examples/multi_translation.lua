@@ -1,5 +1,5 @@
--- Several languages, each with an encoder and a decoder; the codes of words that mean the same come to
--- agree: loss = reconstruction in each language + distance of the codes of every pair. A word is
+-- Several languages, each with an encoder and a decoder; the codes of words that mean the same come
+-- to agree: loss = reconstruction in each language + distance of the codes of every pair. A word is
 -- translated by encoding it in one language and decoding it in another, or looking for the nearest
 -- code among known words.
 --
@@ -32,7 +32,7 @@ local opt = gan.opts{
 if not opt then return end
 gan.manual_seed(opt.seed)
 
--- ---- words that all the dictionaries have, as vectors of letter groups and as letters -------------
+-- ---- words that all the dictionaries have, as vectors of letter groups and as letters -----------
 
 local LETTERS = 16
 local names, words, known = {"eng"}, {}, {}
@@ -62,29 +62,15 @@ for i, name in ipairs(names) do
 end
 local split = n - opt.held_out
 assert(split > 0, "there are fewer words than are to be held out")
+local letters, alphabet = gan.data.letters(words, LETTERS) -- the first is the end of a word
 local vectors = {gan.metrics.ngram_vectors(words, {least = 4})}
-local alphabet, letters = {}, {}
-for i, list in ipairs(words) do
+for i in ipairs(vectors) do
   vectors[i] = gan.l2_normalize(vectors[i], {dim = 2})
-  local rows = {}
-  for k, word in ipairs(list) do
-    rows[k] = {}
-    for _, c in utf8.codes(word) do
-      if not alphabet[c] then
-        alphabet[#alphabet + 1], alphabet[c] = utf8.char(c), #alphabet + 2 -- 1 is the end
-      end
-      table.insert(rows[k], alphabet[c])
-    end
-    while #rows[k] < LETTERS do
-      table.insert(rows[k], 1)
-    end
-  end
-  letters[i] = gan.tensor(rows, {dtype = "int64"})
 end
 
--- ---- one auto-encoder for each language ------------------------------------------------------------
+-- ---- one auto-encoder for each language ---------------------------------------------------------
 
-local encoders, decoders, count = {}, {}, #alphabet + 1
+local encoders, decoders, count = {}, {}, #alphabet
 for i = 1, #names do
   encoders[i] = nn.Sequential{nn.Dropout{opt.dropout}, nn.Linear{vectors[1]:size(2), opt.code}}
   gan.no_grad(function() -- all begin with the same map: words with letters in common are near
@@ -143,7 +129,7 @@ gan.train.loop{
   state = {net = net, adam = adam, schedule = schedule},
 }
 
--- ---- all pairs, beside the share that is found by common letter groups alone ------------------------
+-- ---- all pairs, beside the share that is found by common letter groups alone --------------------
 
 local result = {trained_on = split, held_out = opt.held_out}
 for i = 1, #names do
@@ -159,13 +145,4 @@ for i = 1, #names do
   end
 end
 run:result(result)
-net:eval()
-local written = gan.no_grad(net.translate, net, vectors[1]:slice(1, split + 1, split + 8), 1, 2)
-for k, line in ipairs(written:argmax(3):totable()) do
-  for j, c in ipairs(line) do
-    line[j] = alphabet[c - 1] or ""
-  end
-  print(("%s is written %s; the dictionary says %s"):format(words[1][split + k],
-    table.concat(line), words[2][split + k]))
-end
 print("metrics and weights are in " .. opt.out)

@@ -1,5 +1,6 @@
--- Generation by perturbation: images are encoded, a few neurons of their codes are changed at random,
--- or noise is added to all, and the codes are decoded: images that are like the first, but new.
+-- Generation by perturbation: images are encoded, a few neurons of their codes are changed at
+-- random, or noise is added to all, and the codes are decoded: images that are like the first, but
+-- new.
 --
 --   gan-lua examples/perturbation.lua --share 0.2 --out runs/perturbation
 

@@ -1,7 +1,7 @@
 -- Layer-wise pre-training. Each hidden layer is trained as an auto-encoder of the layer below (the
 -- 1st, 2nd, 3rd, 4th training); then the halves are unrolled into one deep net, and the "5th
--- training" tunes all of it. The same net from the same small weights, trained at once, learns little
--- more than the mean image: --no-pretrain shows it.
+-- training" tunes all of it. The same net from the same small weights, trained at once, learns
+-- little more than the mean image: --no-pretrain shows it.
 --
 --   gan-lua examples/pretraining.lua --out runs/pretraining
 --   gan-lua examples/pretraining.lua --no-pretrain --out runs/no_pretraining

@@ -1,6 +1,6 @@
 -- A GAN on a mixture of Gaussians in the plane: eight on a ring, or twenty-five on a grid
--- (examples/grid.lua). Here one sees what a GAN does wrong: which modes it finds, leaves out or goes
--- round between. With --pack 2 the discriminator judges two samples at a time (PacGAN).
+-- (examples/grid.lua). Here one sees what a GAN does wrong: which modes it finds, leaves out or
+-- goes round between. With --pack 2 the discriminator judges two samples at a time (PacGAN).
 --
 --   gan-lua examples/ring.lua --out runs/ring
 
@@ -46,13 +46,12 @@ end
 
 local w, code = opt.width, 2
 local G = nn.Sequential{ name = "G",
-  nn.Linear{code, w}, nn.BatchNorm1d{w}, nn.ReLU{},
-  nn.Linear{w, w}, nn.BatchNorm1d{w}, nn.ReLU{},
+  nn.Linear{code, w}, nn.ReLU{}, nn.Linear{w, w}, nn.ReLU{}, nn.Linear{w, w}, nn.ReLU{},
   nn.Linear{w, 2},
 }
 local D = nn.Sequential{ name = "D",
   nn.Linear{2 * opt.pack, w}, nn.LeakyReLU{0.2},
-  nn.Linear{w, w}, nn.LeakyReLU{0.2},
+  nn.Linear{w, w}, nn.LeakyReLU{0.2}, nn.Linear{w, w}, nn.LeakyReLU{0.2},
   nn.Linear{w, 1},
 }
 local G_params, D_params = G:parameters(), D:parameters()
@@ -104,9 +103,7 @@ local real, frames = plot(draw_real(2500)), {}
 local function after(epoch)
   local result
   average:use(function()
-    G:eval()
     local x = gan.no_grad(G, gan.randn(2500, code))
-    G:train()
     result = gan.metrics.mixture(x, {centers = centers, std = std})
     frames[#frames + 1] = plot(x):keep()
   end)

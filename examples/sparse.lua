@@ -1,6 +1,6 @@
 -- A sparse auto-encoder: the hidden layer is larger than the image, so that without a regulariser
--- nothing need be learnt; with one, few units are active for each image, and each comes to stand for
--- a stroke. A linear classifier on the frozen units then shows what they are worth.
+-- nothing need be learnt; with one, few units are active for each image, and each comes to stand
+-- for a stroke. A linear classifier on the frozen units then shows what they are worth.
 --
 --   gan-lua examples/sparse.lua --sparsity k --active 25 --out runs/sparse
 
@@ -32,7 +32,8 @@ gan.manual_seed(opt.seed)
 
 local train = assert(gan.data[opt.data]{split = "train"})
 local test = assert(gan.data[opt.data]{split = "test"})
-train.images, train.labels = train.images:slice(1, 1, opt.images), train.labels:slice(1, 1, opt.images)
+train.images, train.labels = train.images:slice(1, 1, opt.images), train.labels:slice(1, 1,
+  opt.images)
 local batches = gan.data.batches{train.images, batch_size = opt.batch_size, shuffle = true}
 
 local layer = nn.Linear{784, opt.units}

@@ -1,6 +1,7 @@
--- Extractive summaries: an auto-encoder of sentences, as bags of words, gives every sentence of a text
--- a code; the summary is the sentence whose code is nearest to the code of the whole text. On manual
--- pages, the line NAME is what a person wrote as a summary: ROUGE-1 says how far the two agree.
+-- Extractive summaries: an auto-encoder of sentences, as bags of words, gives every sentence of a
+-- text a code; the summary is the sentence whose code is nearest to the code of the whole text. On
+-- manual pages, the line NAME is what a person wrote as a summary: ROUGE-1 says how far the two
+-- agree.
 --
 --   scripts/fetch-data manpages
 --   gan-lua examples/summarize.lua --out runs/summarize
@@ -33,55 +34,12 @@ for i = 1, math.min(#pages // 3, 250) do
   held_out[i] = pages[order[i]] -- their NAME lines are read by nobody before the end
 end
 
--- ---- sentences as bags of words, w_i = (1 + ln count) ln(N / sentences with the word) -------------
-
-local sentences, documents, counts = {}, {}, {}
-local function words_of(text)
-  local found = {}
-  for word in text:lower():gmatch "%a[%w_]+" do
-    found[word] = (found[word] or 0) + 1
-  end
-  return found
-end
+-- every sentence as a bag of words: (1 + ln count) ln(1 + N / sentences with the word)
+local sentences = {}
 for i = 1, math.min(#pages, opt.pages) do
-  for _, sentence in ipairs(pages[order[i]].sentences) do
-    sentences[#sentences + 1] = sentence
-    for word in pairs(words_of(sentence)) do
-      counts[word] = (counts[word] or 0) + 1
-    end
-  end
+  table.move(pages[order[i]].sentences, 1, #pages[order[i]].sentences, #sentences + 1, sentences)
 end
-local vocabulary = {}
-for word in pairs(counts) do
-  vocabulary[#vocabulary + 1] = word
-end
-table.sort(vocabulary, function(a, b)
-  if counts[a] ~= counts[b] then
-    return counts[a] > counts[b]
-  end
-  return a < b
-end)
-for i, word in ipairs(vocabulary) do
-  documents[word] = i <= opt.words and i or nil
-end
-local width = math.min(#vocabulary, opt.words)
-
--- (n, width), rows of length 1
-local function bags(texts)
-  local index, values = {1}, {0}
-  for row, text in ipairs(texts) do
-    for word, n in pairs(words_of(text)) do
-      if documents[word] then
-        index[#index + 1] = (row - 1) * width + documents[word]
-        values[#values + 1] = (1 + math.log(n)) * math.log(#sentences / counts[word] + 1)
-      end
-    end
-  end
-  local flat = gan.zeros(#texts * width):index_add(gan.tensor(index, {dtype = "int64"}),
-    gan.tensor(values), 1)
-  return gan.l2_normalize(flat:reshape(#texts, width), {dim = 2})
-end
-
+local bags, width = gan.data.word_bags(sentences, {words = opt.words})
 local batches = gan.data.batches{bags(sentences), batch_size = opt.batch_size, shuffle = true}
 
 local encoder = nn.Sequential{ name = "encoder",

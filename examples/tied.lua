@@ -1,6 +1,6 @@
--- Weight sharing: the decoder uses the encoder's weights, transposed: h = f(W x + b), y = g(W^T h + c).
--- That halves the parameters, and regularises: the gap between training and test error is smaller.
--- Both nets are trained side by side on the same batches.
+-- Weight sharing: the decoder uses the encoder's weights, transposed: h = f(W x + b), y = g(W^T h +
+-- c). That halves the parameters, and regularises: the gap between training and test error is
+-- smaller. Both nets are trained side by side on the same batches.
 --
 --   gan-lua examples/tied.lua --out runs/tied
 

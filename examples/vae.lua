@@ -2,8 +2,9 @@
 -- every number of the code, the decoder restores the image from a random draw of them. New images
 -- come from codes drawn from N(0, 1).
 --
--- Steps beyond: --iwae K trains the importance-weighted bound of K draws (Burda et al. 2016), --beta
--- weighs the divergence, which disentangles the code at the cost of sharpness (Higgins et al. 2017).
+-- Steps beyond: --iwae K trains the importance-weighted bound of K draws (Burda et al. 2016),
+-- --beta weighs the divergence, which disentangles the code at the cost of sharpness (Higgins et
+-- al. 2017).
 --
 --   gan-lua examples/vae.lua --code 20 --out runs/vae
 --   gan-lua examples/vae.lua --iwae 5 --out runs/iwae

@@ -6,7 +6,8 @@ local nn, optim, loss, adversarial = gan.nn, gan.optim, gan.loss, gan.adversaria
 
 local function close(got, want, tol, what)
   got = gan.is_tensor(got) and got:item() or got
-  assert(math.abs(got - want) <= (tol or 1e-5), ("%s%.9g is not %.9g"):format(what or "", got, want))
+  assert(math.abs(got - want) <= (tol or 1e-5),
+    ("%s%.9g is not %.9g"):format(what or "", got, want))
 end
 
 local function same(a, b, tol)
@@ -226,7 +227,8 @@ describe("an unrolled discriminator", function()
       assert.equal(before[name], p)
     end
     same(D[2].running_mean, mean)
-    fails("takes a model first", adversarial.unroll, { {}, lr = 1, loss = print, generator = print })
+    fails("takes a model first", adversarial.unroll,
+      { {}, lr = 1, loss = print, generator = print })
   end)
 end)
 
@@ -268,5 +270,66 @@ describe("layers that are told a class", function()
     local state = net:state_dict()
     assert.is_true(state["0.table.weight"] ~= nil and state["3.norm.running_mean"] ~= nil)
     fails("element 2 is not a layer", nn.Conditional, { nn.ReLU{}, 5 })
+  end)
+end)
+
+describe("a critic", function()
+  it("estimates the distance of two distributions: shifted and scaled normal ones", function()
+    -- W1 of N(0, 1) and N(3, 1) is 3; of N(0, 1) and N(0, 3^2), 2 E|x| = 2 sqrt(2 / pi)
+    for _, case in ipairs{ { 3, 1, 3 }, { 0, 3, 2 * math.sqrt(2 / math.pi) } } do
+      gan.manual_seed(5)
+      local critic = nn.Sequential{ nn.Linear{ 1, 64 }, nn.ReLU{}, nn.Linear{ 64, 64 }, nn.ReLU{},
+        nn.Linear{ 64, 1 } }
+      local opt = optim.Adam{ critic, lr = 1e-3, betas = { 0, 0.9 } }
+      local pair, estimate = loss.adversarial.wasserstein, 0
+      for i = 1, 800 do
+        opt.lr = 2e-3 * (1 - i / 801)
+        gan.scope(function()
+          local a, b = gan.randn(256, 1), gan.randn(256, 1) * case[2] + case[1]
+          local value = pair.discriminator(critic(a), critic(b))
+          opt:zero_grad()
+          -- where a weight l stops the slope s: at the top of s W - l (s - 1)^2, 1 + W / 2l
+          local total = value + loss.gradient_penalty(critic, a, b, { one_sided = true }) * 100
+          total:backward()
+          opt:step()
+          estimate = estimate - (i > 700 and value:item() / 100 or 0)
+        end)
+      end
+      close(estimate, case[3], 0.1 * case[3], "the estimate ")
+    end
+  end)
+end)
+
+describe("layers of style-based generators", function()
+  it("modulate: as a convolution with weights of its own for each sample", function()
+    gan.manual_seed(3)
+    for _, demodulate in ipairs{ true, false } do
+      local layer = nn.ModulatedConv2d{ 3, 4, 3, 5, demodulate = demodulate }
+      local x, w = gan.randn(2, 3, 6, 6), gan.randn(2, 5)
+      local y, s = layer(x, w), layer.style(w)
+      for i = 1, 2 do
+        local weight = layer.weight * s[i]:reshape(1, 3, 1, 1)
+        if demodulate then
+          weight = weight / weight:square():sum({ 2, 3, 4 }, { keepdim = true }):sqrt()
+        end
+        same(gan.conv2d(x:slice(1, i, i), weight, { padding = 1 }), y:slice(1, i, i), 1e-5)
+      end
+    end
+    fails("kernel_size must be odd", nn.ModulatedConv2d, { 1, 1, 2, 3 })
+  end)
+
+  it("add noise by a strength that is learnt, and show how alike a batch is", function()
+    local noise, x = nn.NoiseInjection{}, gan.randn(4, 2, 3, 3)
+    same(noise(x), x)
+    gan.no_grad(noise.strength.fill_, noise.strength, 2)
+    local added = noise(x) - x
+    same(added:select(2, 1), added:select(2, 2), 1e-5) -- one plane for all channels
+    assert.is_true(added:abs():amax():item() > 1)
+    local std = nn.MinibatchStd{ 2 }
+    local y = std(gan.cat({ gan.ones(2, 2, 3, 3), gan.ones(2, 2, 3, 3) * 3 }, { dim = 1 }))
+    assert.same({ 4, 3, 3, 3 }, y:shape())
+    close(y:select(2, 3):mean(), 1, 1e-4) -- samples 1 and 3 are a group: 1 and 3
+    close(std(gan.ones(4, 2, 3, 3)):select(2, 3):amax(), 1e-4, 1e-5)
+    fails("does not divide into groups", std, gan.ones(3, 2, 3, 3))
   end)
 end)

@@ -227,7 +227,8 @@ end)
 
 describe("several encoders", function()
   local function net()
-    return nn.MultiAutoencoder{ encoders = { nn.Linear{ 4, 2 }, nn.Linear{ 3, 2 }, nn.Linear{ 5, 2 } },
+    return nn.MultiAutoencoder{ encoders = { nn.Linear{ 4, 2 }, nn.Linear{ 3, 2 }, nn.Linear{ 5,
+      2 } },
       decoders = { nn.Linear{ 2, 4 }, nn.Linear{ 2, 3 }, nn.Linear{ 2, 5 } } }
   end
 

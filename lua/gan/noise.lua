@@ -27,7 +27,7 @@ end
 --- x + std e with e from N(0, 1), every element apart: noise.gaussian(x, std).
 function noise.gaussian(x, std)
   check_tensor("gaussian", x)
-  if type(std) ~= "number" or not (std >= 0) then
+  if type(std) ~= "number" or std < 0 or std ~= std then
     error("noise.gaussian: the standard deviation is a number from 0, not " .. tostring(std), 2)
   end
   return x + gan.randn_like(x) * std

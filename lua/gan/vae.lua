@@ -1,7 +1,7 @@
 --- gan.vae: bounds of variational auto-encoders.
 --
--- An encoder gives mean and logvar, both (N, d), of q(z | x) = N(mean, exp(logvar)); a decoder gives
--- logits of the pixels for codes z; z comes from N(0, 1).
+-- An encoder gives mean and logvar, both (N, d), of q(z | x) = N(mean, exp(logvar)); a decoder
+-- gives logits of the pixels for codes z; z comes from N(0, 1).
 --
 --     local log_w = gan.vae.log_weights(encode, decode, x, 5)   -- (5, N)
 --     local loss = gan.vae.bound(log_w)                         -- -L_5, to be made small
@@ -51,8 +51,8 @@ function vae.log_weights(encode, decode, x, k, log_p)
 end
 
 --- The importance-weighted bound, negative: -mean over the batch of ln 1/k sum_k w_k. log_w (k, N)
--- of vae.log_weights. k = 1 is the bound of the variational auto-encoder, and with k it comes nearer
--- to -ln p(x). Burda, Grosse and Salakhutdinov 2016.
+-- of vae.log_weights. k = 1 is the bound of the variational auto-encoder, and with k it comes
+-- nearer to -ln p(x). Burda, Grosse and Salakhutdinov 2016.
 function vae.bound(log_w)
   return -(log_w:logsumexp{ 1 } - math.log(log_w:size(1))):mean()
 end

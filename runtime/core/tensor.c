@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../kernels/copy.h"
 #include "op.h"
 #include "tape.h"
 
@@ -368,10 +369,16 @@ static void copy_row (const copy_job *j, char *d, const char *s, int64_t n, int6
 static void copy_tiles (const copy_job *j, char *d, const char *s, int64_t lo, int64_t hi) {
   int r = j->ndim - 2, q = j->ndim - 1;
   const int64_t tile = 32;
+  bool turned = j->dt == GAN_REAL && j->st == GAN_REAL && j->ds[q] == 1 && j->ss[r] == 1;
   for (int64_t a = lo; a < hi; a += tile)
     for (int64_t b = 0; b < j->shape[q]; b += tile) {
       int64_t ae = a + tile < hi ? a + tile : hi;
       int64_t n = b + tile < j->shape[q] ? tile : j->shape[q] - b;
+      if (turned) {
+        GAN_KERNEL(gan_copy)->turn(ae - a, n, (const gan_real *)s + a + b * j->ss[q], j->ss[q],
+                                   (gan_real *)d + a * j->ds[r] + b, j->ds[r]);
+        continue;
+      }
       for (int64_t i = a; i < ae; i++)
         copy_row(j, d + (i * j->ds[r] + b * j->ds[q]) * (int64_t)j->dw,
                  s + (i * j->ss[r] + b * j->ss[q]) * (int64_t)j->sw, n, j->ds[q], j->ss[q]);

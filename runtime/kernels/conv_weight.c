@@ -169,16 +169,43 @@ static void run_tap (const gan_conv_weight_job *j, int64_t part, int64_t g, int6
   } while (lo < hi);
 }
 
+/* Asks for part k of n of the pixels lo .. hi-1 of a side to be brought to the second cache. */
+static void fetch (const gan_conv_side *s, int64_t g, int64_t b, int64_t channels, int64_t lo,
+                   int64_t hi, int64_t k, int64_t n) {
+  int64_t pitch, line = 64 / (int64_t)sizeof(gan_real);
+  const gan_real *p = side_data(s, g, b, channels, &pitch);
+  int64_t from = lo * pitch, size = (hi - lo) * pitch;
+  for (int64_t at = from + size * k / n; at < from + size * (k + 1) / n; at += line)
+    __builtin_prefetch(p + at, 0, 2);
+}
+
+/* What the rows lo .. hi-1 will read, in shares over the items that run before: every tap steps
+   through memory in its own way, too irregular for the processor to foresee. */
+static void fetch_rows (const gan_conv_weight_job *j, int64_t g, int64_t b, int64_t lo, int64_t hi,
+                        int64_t k, int64_t n) {
+  int64_t image = lo / j->oh, last = (hi - 1) / j->oh;
+  int64_t top = lo % j->oh * j->sh - j->ph;
+  int64_t bottom = (hi - 1) % j->oh * j->sh - j->ph + (j->kh - 1) * j->dh + 1;
+  int64_t from = image * j->ih + (top > 0 ? min64(top, j->ih) : 0);
+  int64_t to = last * j->ih + (bottom > 0 ? min64(bottom, j->ih) : 0);
+  fetch(&j->x, g, j->swapped ? b : 0, j->ci, from * j->iw, to * j->iw, k, n);
+  fetch(&j->g, g, j->swapped ? 0 : b, j->co, lo * j->ow, hi * j->ow, k, n);
+}
+
 /* The items lo .. hi-1, which belong to one part: all of them over some rows, then over the next,
    so that these rows stay in cache. */
 static void run_taps (const gan_conv_weight_job *j, int64_t part, int64_t lo, int64_t hi) {
   const int64_t taps = j->kh * j->kw, vc = j->swapped ? j->ci : j->co;
   const int64_t blocks = (vc + BLOCK - 1) / BLOCK;
+  const int64_t shares = (hi - lo + blocks - 1) / blocks;
   int64_t first = part * j->span, last = min64(first + j->span, j->n * j->oh);
   do {
-    int64_t end = min64(first + j->far_rows, last);
-    for (int64_t i = lo; i < hi; i++)
-      run_tap(j, part, i / blocks / taps, i / blocks % taps, i % blocks, first, end);
+    int64_t end = min64(first + j->far_rows, last), next = min64(end + j->far_rows, last);
+    for (int64_t i = lo; i < hi; i++) {
+      int64_t g = i / blocks / taps, b = i % blocks;
+      if (end < last) fetch_rows(j, g, b, end, next, (i - lo) / blocks, shares);
+      run_tap(j, part, g, i / blocks % taps, b, first, end);
+    }
     first = end;
   } while (first < last);
 }

@@ -109,21 +109,41 @@ static void run_moments (int64_t n, const gan_real *x, double *mean, double *m2)
   }
 }
 
-/* `nv` vectors of columns, up to ROWS rows, added to n rows before */
+/* Sums of PANEL / nv rows side by side, nv vectors each, added up into the first. */
+INLINE void fold_ways (int nv, vec *s) {
+  for (int w = PANEL / 2; w >= nv; w /= 2)
+    for (int i = 0; i < w; i++) s[i] += s[i + w];
+}
+
+/* `nv` vectors of columns, up to ROWS rows, added to n rows before. Narrow panels take several rows
+   at a time, so that additions need not wait for each other. */
 INLINE void block_columns (int nv, int64_t n, int64_t rows, int64_t ld, const gan_real *x,
                            double *mean, double *m2) {
+  const int ways = PANEL / nv;
   vec s[PANEL], e[PANEL], q[PANEL];
-  for (int v = 0; v < nv; v++) s[v] = e[v] = q[v] = (vec){ 0 };
-  for (int64_t r = 0; r < rows; r++)
+  int64_t r = 0;
+  for (int i = 0; i < PANEL; i++) s[i] = e[i] = q[i] = (vec){ 0 };
+  for (; r + ways <= rows; r += ways)
+    for (int i = 0; i < ways * nv; i++) s[i] += load(x + (r + i / nv) * ld + i % nv * LANES);
+  for (; r < rows; r++)
     for (int v = 0; v < nv; v++) s[v] += load(x + r * ld + v * LANES);
+  fold_ways(nv, s);
   gan_real k = (gan_real)1 / (gan_real)rows;
   for (int v = 0; v < nv; v++) s[v] *= k;
-  for (int64_t r = 0; r < rows; r++)
+  for (r = 0; r + ways <= rows; r += ways)
+    for (int i = 0; i < ways * nv; i++) {
+      vec d = load(x + (r + i / nv) * ld + i % nv * LANES) - s[i % nv];
+      e[i] += d;
+      q[i] += d * d;
+    }
+  for (; r < rows; r++)
     for (int v = 0; v < nv; v++) {
       vec d = load(x + r * ld + v * LANES) - s[v];
       e[v] += d;
       q[v] += d * d;
     }
+  fold_ways(nv, e);
+  fold_ways(nv, q);
   double count = (double)rows;
   for (int v = 0; v < nv; v++)
     for (int i = 0; i < LANES; i++) {
@@ -156,11 +176,13 @@ static void few_moments (int64_t rows, int64_t cols, int64_t ld, const gan_real 
     }
 }
 
-/* Calls wide for whole panels, one for single vectors, few for less than a vector. The last vector
-   overlaps the one before it when the columns do not fill it: the same sums are made twice. */
-#define PANELS(wide, one, few)                                          \
+/* Calls wide for whole panels, two for pairs of vectors, one for single ones, few for less than a
+   vector. The last vector overlaps the one before it when the columns do not fill it: the same sums
+   are made twice. */
+#define PANELS(wide, two, one, few)                                     \
   int64_t j = 0;                                                        \
   for (; j + PANEL * LANES <= cols; j += PANEL * LANES) { wide; }       \
+  for (; j + 2 * LANES <= cols; j += 2 * LANES) { two; }                \
   for (; j < cols; j += LANES) {                                        \
     if (cols < LANES) { few; break; }                                   \
     if (j + LANES > cols) j = cols - LANES;                             \
@@ -170,6 +192,7 @@ static void few_moments (int64_t rows, int64_t cols, int64_t ld, const gan_real 
 static void col_moments (int64_t rows, int64_t cols, int64_t ld, const gan_real *x, double *mean,
                          double *m2) {
   PANELS(panel_moments(PANEL, rows, ld, x + j, mean + j, m2 + j),
+         panel_moments(2, rows, ld, x + j, mean + j, m2 + j),
          panel_moments(1, rows, ld, x + j, mean + j, m2 + j),
          few_moments(rows, cols, ld, x, mean, m2))
 }
@@ -188,9 +211,30 @@ static void run_affine (int64_t n, const gan_real *restrict x, gan_real scale, g
   }
 }
 
+/* All columns of narrow rows: nv vectors, whose parameters stay in registers. */
+INLINE void panel_affine (int nv, bool act, int64_t rows, int64_t ld, const gan_real *x,
+                          const gan_real *scale, const gan_real *shift, gan_real slope,
+                          gan_real *y) {
+  vec k[PANEL], h[PANEL];
+  for (int v = 0; v < nv; v++) k[v] = load(scale + v * LANES), h[v] = load(shift + v * LANES);
+  for (int64_t r = 0; r < rows; r++)
+    for (int v = 0; v < nv; v++) {
+      vec t = load(x + r * ld + v * LANES) * k[v] + h[v];
+      gan_store(y + r * ld + v * LANES, act ? gate(t, t, slope) : t);
+    }
+}
+
+/* Runs the panel function that fits rows of 1, 2 or 4 vectors, and returns. */
+#define NARROW(fn, act, ...)                                            \
+  if (cols == LANES) { fn(1, act, __VA_ARGS__); return; }               \
+  if (cols == 2 * LANES) { fn(2, act, __VA_ARGS__); return; }           \
+  if (cols == 4 * LANES) { fn(4, act, __VA_ARGS__); return; }
+
 static void col_affine (int64_t rows, int64_t cols, int64_t ld, const gan_real *x,
                         const gan_real *restrict scale, const gan_real *restrict shift,
                         gan_real slope, gan_real *y) {
+  if (slope == 1) { NARROW(panel_affine, false, rows, ld, x, scale, shift, 1, y) }
+  else { NARROW(panel_affine, true, rows, ld, x, scale, shift, slope, y) }
   for (int64_t r = 0; r < rows; r++) {
     const gan_real *restrict xr = x + r * ld;
     gan_real *restrict yr = y + r * ld;
@@ -248,6 +292,7 @@ static void run_sums (int64_t n, const gan_real *gy, const gan_real *x, gan_real
 INLINE void panel_sums (int nv, bool act, int64_t rows, int64_t ld, const gan_real *gy,
                         const gan_real *x, const gan_real *mean, const gan_real *scale,
                         const gan_real *shift, gan_real slope, double *s1, double *s2) {
+  const int ways = PANEL / nv; /* as in block_columns */
   vec m[PANEL], k[PANEL], h[PANEL];
   for (int v = 0; v < nv; v++) {
     m[v] = load(mean + v * LANES);
@@ -257,7 +302,16 @@ INLINE void panel_sums (int nv, bool act, int64_t rows, int64_t ld, const gan_re
     int64_t end = rows - r < 4 * ROWS ? rows : r + 4 * ROWS;
     bool first = r == 0;
     vec a[PANEL], b[PANEL];
-    for (int v = 0; v < nv; v++) a[v] = b[v] = (vec){ 0 };
+    for (int i = 0; i < PANEL; i++) a[i] = b[i] = (vec){ 0 };
+    for (; r + ways <= end; r += ways)
+      for (int i = 0; i < ways * nv; i++) {
+        const int v = i % nv;
+        int64_t at = (r + i / nv) * ld + v * LANES;
+        vec g = load(gy + at), t = load(x + at);
+        if (act) g = gate(g, t * k[v] + h[v], slope);
+        a[i] += g;
+        b[i] += g * (t - m[v]);
+      }
     for (; r < end; r++)
       for (int v = 0; v < nv; v++) {
         vec g = load(gy + r * ld + v * LANES), t = load(x + r * ld + v * LANES);
@@ -265,6 +319,8 @@ INLINE void panel_sums (int nv, bool act, int64_t rows, int64_t ld, const gan_re
         a[v] += g;
         b[v] += g * (t - m[v]);
       }
+    fold_ways(nv, a);
+    fold_ways(nv, b);
     for (int v = 0; v < nv; v++)
       for (int i = 0; i < LANES; i++) {
         s1[v * LANES + i] = (first ? 0 : s1[v * LANES + i]) + (double)a[v][i];
@@ -292,11 +348,13 @@ static void col_sums (int64_t rows, int64_t cols, int64_t ld, const gan_real *gy
 #define AT(act) rows, ld, gy + j, x + j, mean + j, (act) ? scale + j : NULL, \
                 (act) ? shift + j : NULL, slope, s1 + j, s2 + j
   if (slope == 1) {
-    PANELS(panel_sums(PANEL, false, AT(false)), panel_sums(1, false, AT(false)),
+    PANELS(panel_sums(PANEL, false, AT(false)), panel_sums(2, false, AT(false)),
+           panel_sums(1, false, AT(false)),
            few_sums(rows, cols, ld, gy, x, mean, scale, shift, slope, s1, s2))
   }
   else {
-    PANELS(panel_sums(PANEL, true, AT(true)), panel_sums(1, true, AT(true)),
+    PANELS(panel_sums(PANEL, true, AT(true)), panel_sums(2, true, AT(true)),
+           panel_sums(1, true, AT(true)),
            few_sums(rows, cols, ld, gy, x, mean, scale, shift, slope, s1, s2))
   }
 #undef AT
@@ -318,10 +376,29 @@ static void run_combine (int64_t n, const gan_real *gy, const gan_real *x, gan_r
     gx[i] = a * gate1(gy[i], scale * x[i] + shift, slope) + (b * x[i] + d);
 }
 
+INLINE void panel_combine (int nv, bool act, int64_t rows, int64_t ld, const gan_real *gy,
+                           const gan_real *x, const gan_real *a, const gan_real *b,
+                           const gan_real *d, const gan_real *scale, const gan_real *shift,
+                           gan_real slope, gan_real *gx) {
+  vec av[PANEL], bv[PANEL], dv[PANEL], k[PANEL], h[PANEL];
+  for (int v = 0; v < nv; v++) {
+    av[v] = load(a + v * LANES), bv[v] = load(b + v * LANES), dv[v] = load(d + v * LANES);
+    if (act) k[v] = load(scale + v * LANES), h[v] = load(shift + v * LANES);
+  }
+  for (int64_t r = 0; r < rows; r++)
+    for (int v = 0; v < nv; v++) {
+      vec g = load(gy + r * ld + v * LANES), t = load(x + r * ld + v * LANES);
+      if (act) g = gate(g, t * k[v] + h[v], slope);
+      gan_store(gx + r * ld + v * LANES, av[v] * g + (bv[v] * t + dv[v]));
+    }
+}
+
 static void col_combine (int64_t rows, int64_t cols, int64_t ld, const gan_real *gy,
                          const gan_real *x, const gan_real *a, const gan_real *b,
                          const gan_real *d, const gan_real *scale, const gan_real *shift,
                          gan_real slope, gan_real *gx) {
+  if (slope == 1) { NARROW(panel_combine, false, rows, ld, gy, x, a, b, d, NULL, NULL, 1, gx) }
+  else { NARROW(panel_combine, true, rows, ld, gy, x, a, b, d, scale, shift, slope, gx) }
   for (int64_t r = 0; r < rows; r++) {
     const gan_real *g = gy + r * ld, *t = x + r * ld;
     gan_real *out = gx + r * ld;

@@ -8,7 +8,8 @@
 #include "conv.h"
 
 #define PLACES 96             /* gone through at a time: what a tile reads fits the first cache */
-#define ELEMENTS (192 * 1024) /* of both sides gone through at a time: the second cache */
+#define LEAST (48 * 1024)     /* elements of both sides gone through at a time: at least, */
+#define MOST (192 * 1024)     /* at most; with as many fetched ahead they fit the second cache */
 #define WORK_MIN (256 * 1024) /* multiplications worth a thread's while */
 #define FEW 3                 /* up to this many channels: patches */
 
@@ -118,7 +119,6 @@ static void make_plan (plan *p, const gan_conv_shape *s) {
   j->parts = rows ? ceil_div(rows, j->span) : 1;
   int64_t line = s->large[1] * s->stride[0] * s->ci * s->groups + j->ow * s->co * s->groups;
   j->rows = max64(1, PLACES / j->ow);
-  j->far_rows = max64(j->rows, ELEMENTS / line);
   j->scratch_size = j->patches ? j->rows * j->ow * ac : 0;
   p->items = j->parts * units;
   double work = (double)rows * (double)j->ow * (double)(taps * s->groups) * (double)(s->ci * s->co);
@@ -127,6 +127,8 @@ static void make_plan (plan *p, const gan_conv_shape *s) {
   p->units = j->depth ? s->groups : s->groups * blocks * (j->patches ? s->ci : ac);
   int64_t whole = ceil_div(j->depth ? s->groups : vc, lanes) * lanes;
   j->sums_size = j->depth ? taps * whole : s->groups * whole * ac * (j->patches ? 1 : taps);
+  /* the sums are read and written once for all these rows */
+  j->far_rows = max64(j->rows, min64(MOST, max64(LEAST, j->sums_size)) / line);
 }
 
 static void run_range (void *ud, int64_t lo, int64_t hi, int worker) {

@@ -183,8 +183,8 @@ static void ql_step (eigen *m, int64_t l, int64_t last) {
   if (j.count > 0) gan_parallel(m->n, WORK_MIN / j.count + 64, rotate_columns, &j);
 }
 
-/* The end of the block that begins at l: where the next coupling is as good as none, beside the size
-   of the whole matrix. */
+/* The end of the block that begins at l: where the next coupling is as good as none, beside the
+   size of the whole matrix. */
 static int64_t block_end (const eigen *m, int64_t l, double size) {
   int64_t i = l;
   while (i + 1 < m->n && fabs(m->e[i]) > DBL_EPSILON * size) i++;
@@ -249,7 +249,8 @@ static void store (const eigen *m, double scale, const int64_t *order, gan_real 
 
 static void fill_trivial (int64_t n, double scale, gan_real *values, gan_real *vectors) {
   for (int64_t i = 0; i < n; i++) values[i] = (gan_real)scale;
-  for (int64_t i = 0; i < n * n; i++) vectors[i] = (gan_real)(scale == 0 ? i % (n + 1) == 0 : scale);
+  for (int64_t i = 0; i < n * n; i++)
+    vectors[i] = (gan_real)(scale == 0 ? i % (n + 1) == 0 : scale);
 }
 
 static void eigh (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
@@ -285,8 +286,9 @@ gan_op gan_op_eigh = {
   .sig = "x:tensor -> values~ vectors~",
   .forward = eigh,
   .doc = "Eigenvalues, in rising order, and eigenvectors of a symmetric matrix.\n"
-         "x (n, n), of which the lower triangle is read, gives (n) and (n, n): x v = v diag(values)\n"
-         "with one vector of length 1 in each column, its largest component positive. Computed in\n"
-         "double precision, without a gradient. All NaN where an element of x is not finite.",
+         "x (n, n), of which the lower triangle is read, gives (n) and (n, n):\n"
+         "x v = v diag(values), with one vector of length 1 in each column, its largest component\n"
+         "positive. Computed in double precision, without a gradient. All NaN where an element of\n"
+         "x is not finite.",
   .example = "gan.tensor({{2, 1}, {1, 2}}):eigh()",
 };

@@ -14,7 +14,10 @@
 
 #include "norm.h"
 
-enum { COLUMNS = 64, FEW_ROWS = 512, MAXBLOCKS = 64 };
+enum {
+  COLUMNS = 64, FEW_ROWS = 512, MAXBLOCKS = 64,
+  PIECE = 16384 /* elements of a piece of the second pass */
+};
 
 typedef struct {
   gan_planes p;
@@ -27,6 +30,8 @@ typedef struct {
   gan_real *y;
   double *first, *second; /* blocks x c: moments or sums */
 } batch_job;
+
+typedef void items_fn(const batch_job *j, int64_t lo, int64_t hi);
 
 static int64_t div_up (int64_t a, int64_t b) {
   return a / b + (a % b != 0);
@@ -186,12 +191,10 @@ static void find_sums (batch_job *j) {
 
 /* ---- element-wise passes ------------------------------------------------------------------- */
 
-/* Items: rows (channels last) or planes. */
-static void affine_range (void *ud, int64_t lo, int64_t hi, int worker) {
-  const batch_job *j = ud;
+/* Items lo .. hi-1: rows (channels last) or planes. */
+static void affine_items (const batch_job *j, int64_t lo, int64_t hi) {
   const gan_norm_table *k = GAN_KERNEL(gan_norm);
   int64_t nc = j->p.c, s = j->p.s;
-  (void)worker;
   if (j->p.last) {
     k->col_affine(hi - lo, nc, nc, j->x + lo * nc, j->scale, j->shift, j->slope, j->y + lo * nc);
     return;
@@ -200,11 +203,9 @@ static void affine_range (void *ud, int64_t lo, int64_t hi, int worker) {
     k->run_affine(s, j->x + i * s, j->scale[i % nc], j->shift[i % nc], j->slope, j->y + i * s);
 }
 
-static void combine_range (void *ud, int64_t lo, int64_t hi, int worker) {
-  const batch_job *j = ud;
+static void combine_items (const batch_job *j, int64_t lo, int64_t hi) {
   const gan_norm_table *k = GAN_KERNEL(gan_norm);
   int64_t nc = j->p.c, s = j->p.s;
-  (void)worker;
   if (j->p.last) {
     int64_t at = lo * nc;
     k->col_combine(hi - lo, nc, nc, j->gy + at, j->x + at, j->a, j->b, j->d, j->scale, j->shift,
@@ -216,6 +217,27 @@ static void combine_range (void *ud, int64_t lo, int64_t hi, int worker) {
     k->run_combine(s, j->gy + i * s, j->x + i * s, j->a[c], j->b[c], j->d[c], j->scale[c],
                    j->shift[c], j->slope, j->y + i * s);
   }
+}
+
+/* These passes follow one that read the same elements from the first to the last: what is still in
+   the cache of a thread are the last ones of its share, so it goes back from there. */
+static void each_backwards (const batch_job *j, int64_t lo, int64_t hi, items_fn *fn) {
+  int64_t wide = j->p.last ? j->p.c : j->p.s, step = PIECE / (wide + 1) + 1;
+  while (hi > lo) {
+    int64_t from = hi - lo > step ? hi - step : lo;
+    fn(j, from, hi);
+    hi = from;
+  }
+}
+
+static void affine_range (void *ud, int64_t lo, int64_t hi, int worker) {
+  (void)worker;
+  each_backwards(ud, lo, hi, affine_items);
+}
+
+static void combine_range (void *ud, int64_t lo, int64_t hi, int worker) {
+  (void)worker;
+  each_backwards(ud, lo, hi, combine_items);
 }
 
 static void each_item (batch_job *j, gan_range_fn *fn) {

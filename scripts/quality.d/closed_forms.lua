@@ -1,6 +1,7 @@
--- Row A1: linear nets whose optimum is known. A linear auto-encoder and its tied form reach the error
--- of principal components, a linear variational one with learnt noise the likelihood of probabilistic
--- principal components (Lucas et al. 2019), and a linear denoiser that of least squares.
+-- Row A1: linear nets whose optimum is known. A linear auto-encoder and its tied form reach the
+-- error of principal components, a linear variational one with learnt noise the likelihood of
+-- probabilistic principal components (Lucas et al. 2019), and a linear denoiser that of least
+-- squares.
 
 local gan = require "gan"
 local nn, optim, loss = gan.nn, gan.optim, gan.loss
@@ -40,15 +41,16 @@ nets.vae.lognoise = nn.parameter(gan.full({1}, -3))
 -- a code enters as N(0, 1): columns of the decoder begin as long as deviations of the data
 nets.denoiser[1].weight:detach():copy_(gan.eye(784) * 0.9)
 
--- -ln p bounds of a batch. The expectation over codes of mean m and variances v is exact: E |x - W z|^2
--- = |x - W m|^2 + sum_j v_j |W_j|^2.
+-- -ln p bounds of a batch. The expectation over codes of mean m and variances v is exact: E |x - W
+-- z|^2 = |x - W m|^2 + sum_j v_j |W_j|^2.
 local function negative_bound(x)
   local net = nets.vae
   local mean, variance = net[1](x), net.logvar:exp()
   local squares = loss.squared_error(net[2](mean), x)
     + (net[2].weight:square():sum{1} * variance):sum()
   local kl = loss.kl_gaussian(mean, net.logvar:expand(mean:shape()))
-  return (squares * (-net.lognoise):exp() + (net.lognoise + math.log(2 * math.pi)) * 784):sum() * 0.5
+  return (squares * (-net.lognoise):exp() + (net.lognoise
+    + math.log(2 * math.pi)) * 784):sum() * 0.5
     + kl
 end
 
@@ -107,6 +109,7 @@ result.worst_error = math.max(result.plain, result.tied) / result.pca - 1
 result.nats = math.abs(result.ppca - result.vae)
 result.decibels = math.abs(result.least_squares - result.denoiser)
 run:result(result)
-print(("error %.3f, tied %.3f, principal components %.3f; likelihood %.2f, probabilistic ones %.2f; "
-  .. "denoiser %.2f dB, least squares %.2f"):format(result.plain, result.tied, result.pca, result.vae,
+print(("error %.3f, tied %.3f, principal components %.3f; likelihood %.2f, theirs %.2f; "
+  .. "denoiser %.2f dB, least squares %.2f"):format(result.plain, result.tied, result.pca,
+    result.vae,
   result.ppca, result.denoiser, result.least_squares))

@@ -1,6 +1,6 @@
--- Row A10: the left and the right half of digits as two domains with codes in common (CorrNet, Chandar
--- et al. 2016). A linear classifier trained on codes of one half is tested on codes of the other, over
--- five folds of the test images.
+-- Row A10: the left and the right half of digits as two domains with codes in common (CorrNet,
+-- Chandar et al. 2016). A linear classifier trained on codes of one half is tested on codes of the
+-- other, over five folds of the test images.
 
 local gan = require "gan"
 local nn, optim, loss = gan.nn, gan.optim, gan.loss

@@ -125,7 +125,8 @@ function cases.run(o)
       train_D(o.data(o.batch), gan.no_grad(G, gan.randn(o.batch, o.code)))
     end)
   end
-  local doctor = gan.doctor{ G, D, codes = o.code, score = judge, say = function() end }
+  local doctor = gan.doctor{ G, D, codes = o.code, score = judge, say = function() end,
+    share = o.share }
   local stepper = gan.compile{ step, notify = function() end }
   for _ = 1, o.steps do
     gan.scope(function()
@@ -162,8 +163,8 @@ function cases.waves(change)
 end
 
 function cases.images(set, change, count)
-  return recipe({ data = images(set, count or 10000), size = 784, code = 32, width = 256, batch = 64,
-    lr = 2e-4, loss = "non_saturating", steps = 2500, tanh = true }, change)
+  return recipe({ data = images(set, count or 10000), size = 784, code = 32, width = 256,
+    batch = 64, lr = 2e-4, loss = "non_saturating", steps = 2500, tanh = true }, change)
 end
 
 local function constant_data(data, count)
@@ -208,11 +209,12 @@ cases.failing = {
   { "a layer that makes NaN", { "nan" }, function()
     return cases.waves{ bad_layer = nn.Lambda{ function(x) return x:sqrt() end, name = "root" } }
   end },
-  { "collapse to few modes", { "mode collapse", "cycling" }, function()
-    return cases.ring{ pack = 1, loss = "minimax", beta = 0.9, lr = 2e-3, D_width = 8 }
+  { "collapse to few modes", { "mode collapse", "cycling", "discriminator too weak" }, function()
+    return cases.ring{ pack = 1, loss = "minimax", beta = 0.9, lr = 2e-3, D_width = 8,
+      steps = 12000 }
   end },
-  { "generator that learns 100 times too fast", { "cycling", "mode collapse", "divergence" },
-    function() return cases.ring{ G_speed = 50, pack = 1 } end },
+  { "generator that learns 100 times too fast", { "cycling", "mode collapse", "divergence",
+    "discriminator too weak" }, function() return cases.ring{ G_speed = 50, pack = 1 } end },
   { "twenty images learnt by heart", { "memorisation", "duplicate data" }, function()
     return cases.images("mnist", { steps = 4000 }, 20)
   end },

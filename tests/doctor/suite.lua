@@ -1,7 +1,7 @@
 -- How often the doctor is right: gan-lua tests/doctor/suite.lua [PART OF A NAME]
--- Trains every case of tests/doctor/cases.lua, takes minutes, and prints a table. Ends with an error
--- when fewer than eleven of twelve failures are named right, or more than one in twelve healthy
--- runs has an alarm.
+-- Trains every case of tests/doctor/cases.lua, takes minutes, and prints a table. Ends with an
+-- error when fewer than eleven of twelve failures are named right, or more than one in twelve
+-- healthy runs has an alarm.
 local gan = require "gan"
 local cases = require "tests.doctor.cases"
 

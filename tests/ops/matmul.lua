@@ -8,8 +8,8 @@ local function eigen(gan, x)
   local lower = x:tril()
   local whole, n = lower + x:tril(-1):t(), #x
   local values, vectors = gan.eigh(x)
-  local function small(what, t)
-    local worst = t:abs():amax():item()
+  local function small(what, difference)
+    local worst = difference:abs():amax():item()
     assert(worst < 2e-6 * n, ("%s is %g instead of 0"):format(what, worst))
   end
   small("x v - v diag(values)", whole:matmul(vectors) - vectors * values:reshape(1, n))

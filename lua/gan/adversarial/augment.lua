@@ -45,7 +45,8 @@ end
 --- (N, n) of 1 inside a window of half the length at a random place, part of which may lie outside.
 local function windows(count, n)
   local half = n // 2
-  local first = gan.rand({ count, 1 }, { lo = 1 - half // 2, hi = n + 2 - half + half // 2 }):floor()
+  local low, high = 1 - half // 2, n + 2 - half + half // 2
+  local first = gan.rand({ count, 1 }, { lo = low, hi = high }):floor()
   local place = gan.arange(n):reshape(1, n)
   return (gan.ge(place, first) * gan.lt(place, first + half)):to(gan.config.real)
 end

@@ -82,15 +82,15 @@ function adversarial.clipping(given)
   if type(o.optimizer.groups) ~= "table" then
     error("adversarial.clipping: takes an optimiser, as in adversarial.clipping{D_opt, c = 0.01}",
       2)
-  elseif not (o.c > 0) then
+  elseif o.c <= 0 then
     error(("adversarial.clipping: c must be above 0, not %g"):format(o.c), 2)
   end
   local params, warn = {}, o.warn or function(text) io.stderr:write(text, "\n") end
   for _, group in ipairs(o.optimizer.groups) do
     table.move(group.params, 1, #group.params, #params + 1, params)
     if warn and has_momentum(o.optimizer, group) then
-      warn "adversarial.clipping: the critic's optimiser has momentum, with which a Wasserstein GAN \z
-with clipped weights is unstable; use optim.RMSprop, or betas = {0, 0.9}"
+      warn("adversarial.clipping: the critic's optimiser has momentum, with which a Wasserstein "
+        .. "GAN with clipped weights is unstable; use optim.RMSprop, or betas = {0, 0.9}")
       warn = nil
     end
   end

@@ -1,5 +1,6 @@
 --- Texts that Debian's packages bring: dictionaries and manual pages.
 
+local gan = require "gan"
 local options = require "gan.options"
 
 local texts = {}
@@ -75,9 +76,9 @@ local function translation(entry)
 end
 
 --- Pairs of an English word and its translation from the freedict dictionaries:
--- data.freedict{"spa"} -> a list of {english, foreign}, in the order of the English words; or nil and
--- a message. Languages: spa, fra, deu. Single words of up to `longest` = 16 letters, small letters;
--- the first translation only, and every English word once. Option path = folder.
+-- data.freedict{"spa"} -> a list of {english, foreign}, in the order of the English words; or nil
+-- and a message. Languages: spa, fra, deu. Single words of up to `longest` = 16 letters, small
+-- letters; the first translation only, and every English word once. Option path = folder.
 function texts.freedict(given)
   local o = options.check("data.freedict", given, "language:spa|fra|deu ; longest:count=16 "
     .. "path:text?")
@@ -181,7 +182,8 @@ end
 
 --- Manual pages: data.manual_pages() -> a list of {name=, summary=, sentences=}, or nil and a
 -- message. summary is what the line NAME says of the page, sentences are those of DESCRIPTION (five
--- words or more); pages with at least `least` = 3 sentences, each summary once. Option path = folder.
+-- words or more); pages with at least `least` = 3 sentences, each summary once. Option path =
+-- folder.
 function texts.manual_pages(given)
   local o = options.check("data.manual_pages", given or {}, "; least:count=3 path:text?")
   local text, message = read(folders("manpages", o.path), "pages.txt",
@@ -210,6 +212,85 @@ function texts.manual_pages(given)
     end
   end
   return pages
+end
+
+-- ---- texts as tensors -------------------------------------------------------------------------
+
+--- Words as letters: data.letters({words, ...}, length) takes lists of words in UTF-8, and returns
+-- a list of as many int64 tensors (#words, length), and the alphabet: a list of the letters in the
+-- order in which they came, whose first is the empty text that fills up a word. What is longer than
+-- `length` is cut off.
+function texts.letters(lists, length)
+  local alphabet, place, tensors = { "" }, {}, {}
+  for i, list in ipairs(lists) do
+    local rows = {}
+    for k, word in ipairs(list) do
+      local row = {}
+      for _, c in utf8.codes(word) do
+        if not place[c] then
+          alphabet[#alphabet + 1] = utf8.char(c)
+          place[c] = #alphabet
+        end
+        row[#row + 1] = #row < length and place[c] or nil
+      end
+      for j = #row + 1, length do
+        row[j] = 1
+      end
+      rows[k] = row
+    end
+    tensors[i] = gan.tensor(rows, { dtype = "int64" })
+  end
+  return tensors, alphabet
+end
+
+--- How often each word occurs in a text, in small letters.
+local function count_words(text)
+  local found = {}
+  for word in text:lower():gmatch "%a[%w_]+" do
+    found[word] = (found[word] or 0) + 1
+  end
+  return found
+end
+
+--- Texts as bags of words: data.word_bags(texts, {words=2000}) -> a function that takes a list of
+-- texts and returns (n, width), rows of length 1 (or 0); and the width. A word that occurs c times
+-- weighs (1 + ln c) ln(1 + N / n), where n of the N `texts` have it; the `words` with the largest n
+-- are used.
+function texts.word_bags(list, given)
+  local o = options.check("data.word_bags", given or {}, "; words:count=2000")
+  local having, vocabulary, column = {}, {}, {}
+  for _, text in ipairs(list) do
+    for word in pairs(count_words(text)) do
+      having[word] = (having[word] or 0) + 1
+    end
+  end
+  for word in pairs(having) do
+    vocabulary[#vocabulary + 1] = word
+  end
+  table.sort(vocabulary, function(a, b)
+    if having[a] ~= having[b] then
+      return having[a] > having[b]
+    end
+    return a < b
+  end)
+  local width = math.min(#vocabulary, o.words)
+  for i = 1, width do
+    column[vocabulary[i]] = i
+  end
+  return function(others)
+    local index, values = { 1 }, { 0 }
+    for row, text in ipairs(others) do
+      for word, c in pairs(count_words(text)) do
+        if column[word] then
+          index[#index + 1] = (row - 1) * width + column[word]
+          values[#values + 1] = (1 + math.log(c)) * math.log(1 + #list / having[word])
+        end
+      end
+    end
+    local flat = gan.zeros(#others * width):index_add(gan.tensor(index, { dtype = "int64" }),
+      gan.tensor(values), 1)
+    return gan.l2_normalize(flat:reshape(#others, width), { dim = 2 })
+  end, width
 end
 
 return texts

@@ -4,19 +4,19 @@
 --
 -- In a loop of your own, doctor:step(losses, real) after every step does the same.
 --
--- Every so many steps it decodes the same codes, lets D judge them beside a real batch, and compares
--- them with real samples that it kept: how often D is right and how sure it is, the gradient that
--- arrived at G, how diverse the samples are, which modes they fall into and whether they jump
--- between them, whether they are copies. Losses are looked at in every step: when one is no number
--- any more, the layer that made the first NaN is named. A diagnosis is one sentence, followed by one
--- of advice; it is printed once, and goes into the run's metrics file as a line with the fields
--- `doctor`, `sentence`, `advice`, `step`.
+-- Every so many steps it decodes the same codes, lets D judge them beside a real batch, and
+-- compares them with real samples that it kept: how often D is right and how sure it is, the
+-- gradient that arrived at G, how diverse the samples are, which modes they fall into and whether
+-- they jump between them, whether they are copies. Losses are looked at in every step: when one is
+-- no number any more, the layer that made the first NaN is named. A diagnosis is one sentence,
+-- followed by one of advice; it is printed once, and goes into the run's metrics file as a line
+-- with the fields `doctor`, `sentence`, `advice`, `step`.
 --
 -- The doctor changes nothing: weights, running statistics and random numbers are those of a run
--- without it. It looks more rarely where its share of the time would exceed a fortieth.
+-- without it. It looks more rarely where its share of the time would exceed a fiftieth.
 --
--- Kinds of diagnoses: nan, duplicate data, divergence, vanishing gradient, discriminator too strong,
--- discriminator too weak, cycling, mode collapse, memorisation.
+-- Kinds of diagnoses: nan, duplicate data, divergence, vanishing gradient, discriminator too
+-- strong, discriminator too weak, cycling, mode collapse, memorisation.
 
 local gan = require "gan"
 local measure = require "gan.doctor.measure"
@@ -30,7 +30,7 @@ local SAMPLES = 128   -- codes that are decoded each time
 local REFERENCE = 256 -- real samples that are kept for comparison
 local BANK = 2048     -- and for the search for copies
 local KEPT = 64       -- records that are kept
-local SHARE = 0.025   -- of the time
+local SHARE = 0.02    -- of the time
 local EXIT_CODE = 10
 
 local Doctor = { __name = "gan.doctor" }
@@ -50,6 +50,7 @@ end
 --- gan.doctor{G, D, codes=, every=50, stop=false, run=, sample=, score=, real=, say=}
 --   codes   the width of a code, or a list of its sizes, or the codes themselves (a tensor)
 --   every   steps between two checks
+--   share   of the training time that checks may take (default 0.02; 1: check at fixed steps)
 --   stop    true ends the run at a diagnosis: an error with the exit code 10
 --   run     run folder; train.loop gives its own
 --   sample  function(codes) -> samples; default: G(codes)
@@ -64,7 +65,8 @@ local function new(given)
       error(("doctor: %s must be a model, as in gan.doctor{G, D, codes = 64}"):format(name), 2)
     end
   end
-  if not gan.is_tensor(o.codes) and type(o.codes) ~= "table" and math.type(o.codes) ~= "integer" then
+  local kind = gan.is_tensor(o.codes) and "table" or math.type(o.codes) or type(o.codes)
+  if kind ~= "table" and kind ~= "integer" then
     error("doctor: 'codes' is the width of a code, a list of sizes, or a tensor", 2)
   end
   local self = setmetatable({
@@ -199,12 +201,12 @@ local function explain_nan(self, name, real)
       "look at what goes into that layer: logarithms and roots of negative numbers, divisions by "
       .. "zero, exponentials of large ones")
   elseif parameter then
-    tell(self, "nan", ("%s: every layer computes finite numbers with the weights of a moment ago, but "
-      .. "an update has ruined the weights; the first is %s"):format(sentence, parameter),
+    tell(self, "nan", ("%s: every layer computes finite numbers with the weights of a moment ago, "
+      .. "but an update has ruined the weights; the first is %s"):format(sentence, parameter),
       "lower the learning rates, clip the gradients, and keep roots and norms in the losses away "
       .. "from zero")
   else
-    tell(self, "nan", sentence .. ": the layers compute finite numbers, so the loss itself does not",
+    tell(self, "nan", sentence .. ": the layers compute finite numbers, the loss itself does not",
       "use losses on logits, and keep logarithms and roots in the loss away from zero")
   end
 end
@@ -283,8 +285,8 @@ end
 local function remember(self, r)
   local h = self.history
   h[#h + 1] = r
-  if r.gradient and self.checks <= 10 and (not h.early_gradient or r.gradient > h.early_gradient) then
-    h.early_gradient = r.gradient
+  if r.gradient and self.checks <= 10 then
+    h.early_gradient = math.max(h.early_gradient or 0, r.gradient)
   end
   if #h > KEPT then
     table.remove(h, 1)

@@ -9,6 +9,7 @@ local WIDE = 128  -- samples of more numbers are projected
 local WIDTH = 64  -- to so many
 local NEIGHBOUR = 5
 local CLUSTERS = 16
+local SAME = 2e-3 -- of the mean distance: that of copies, which products do not give as 0
 
 --- A fixed random projection of rows of `width` numbers, which keeps distances roughly; nil where
 -- they are narrow.
@@ -35,13 +36,14 @@ end
 --- Mean of the distances of all pairs, and of the nearest neighbours: (mean, nearest).
 local function inner_distances(x)
   local n = #x
+  x = x - x:mean({ 1 }, { keepdim = true }) -- smaller numbers, more digits of the distances
   local d = common.squared(x, x):sqrt() * (1 - gan.eye(n))
   local near = (d + gan.eye(n) * 1e30):amin{ 2 }
   return d:sum():item() / (n * (n - 1)), common.median(near), near
 end
 
---- (sum of the variances)^2 / sum of their squares along the main axes: how many directions the rows
--- fill.
+--- (sum of the variances)^2 / sum of their squares along the main axes: how many directions the
+-- rows fill.
 local function effective_rank(x)
   local rest = x - x:mean({ 1 }, { keepdim = true })
   local gram = #x < x:size(2) and rest:matmul(rest:t()) or rest:t():matmul(rest)
@@ -91,8 +93,8 @@ local function precision_and_coverage(d, radius)
   return inside:amax{ 1 }:mean():item(), inside:amax{ 2 }:mean():item()
 end
 
---- Energy distance of two sets, divided by the mean distance within the first: 0 for one and the same
--- distribution, 1 and more for sets that are apart.
+--- Energy distance of two sets, divided by the mean distance within the first: 0 for one and the
+-- same distribution, 1 and more for sets that are apart.
 local function gap(d, within_real, within_fake)
   local between = d:sqrt():mean():item()
   return (2 * between - within_real - within_fake) / math.max(within_real, 1e-30)
@@ -109,7 +111,7 @@ function measure.reference(x)
   ref.radius = radii(a):clone():keep()
   ref.precision, ref.coverage = precision_and_coverage(common.squared(a, b), ref.radius)
   local _, _, near = inner_distances(x)
-  ref.copies = to_real(gan.le(near, 1e-6 * ref.pair)):mean():item()
+  ref.copies = to_real(gan.le(near, SAME * ref.pair)):mean():item()
   ref.rows:keep()
   ref.centers:keep()
   return ref
@@ -122,7 +124,7 @@ function measure.samples(fake, ref)
   local precision, coverage = precision_and_coverage(d, ref.radius)
   local hist, used = histogram(fake, ref.centers)
   return {
-    pair = pair / math.max(ref.pair, 1e-30), near = near / math.max(ref.near, 1e-30),
+    pair = pair / math.max(ref.pair, 1e-30), near = near / math.max(ref.near, 1e-6 * ref.pair),
     rank = effective_rank(fake), precision = precision / math.max(ref.precision, 1e-3),
     coverage = coverage / math.max(ref.coverage, 1e-3), used = used / ref.used, hist = hist,
     gap = gap(d, ref.pair, pair),

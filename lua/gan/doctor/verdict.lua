@@ -1,8 +1,8 @@
 --- From the history of measurements to a diagnosis.
 --
 -- A record is one check: see gan.doctor.measure. Every rule looks at the latest records and gives
--- the numbers of its sentence, or nil. The first rule that applies has the word. Thresholds hold for
--- samples of which a perfect generator would have 1 everywhere; they are wide, because a false
+-- the numbers of its sentence, or nil. The first rule that applies has the word. Thresholds hold
+-- for samples of which a perfect generator would have 1 everywhere; they are wide, because a false
 -- alarm costs trust.
 
 local verdict = {}
@@ -10,17 +10,16 @@ local verdict = {}
 local PATIENCE = 5   -- checks in a row for which something has to hold
 local WARM_UP = 1000 -- steps that a generator has to find its feet
 
---- True when f(record) holds for each of the last n records.
+--- True when f(record) holds for the latest record and four in five of the last n.
 local function lasting(history, n, f)
-  if #history < n then
+  if #history < n or not f(history[#history]) then
     return false
   end
+  local count = 0
   for i = #history - n + 1, #history do
-    if not f(history[i]) then
-      return false
-    end
+    count = count + (f(history[i]) and 1 or 0)
   end
-  return true
+  return count >= 0.8 * n
 end
 
 --- The mean of a field over records first..last.
@@ -92,7 +91,7 @@ rules[3] = { "vanishing gradient", function(history)
   end
   local function faint(r)
     return r.gradient and is_far(r) and r.order > 0.98
-      and (r.gradient < 1e-3 * early or is_sure(r) and r.gradient < 1e-5 * r.G_size)
+      and (r.gradient < 1e-3 * early or is_sure(r) and r.gradient < 1e-4 * r.G_size)
   end
   if lasting(history, PATIENCE, faint) then
     return ("the gradient that reaches G has all but vanished: %.2g, where its weights are about "
@@ -107,8 +106,8 @@ rules[4] = { "discriminator too strong", function(history)
   if lasting(history, PATIENCE, function(r)
     return r.D_growth > 6 and r.D_growth > 2 * r.G_growth
   end) then
-    return ("D learns too fast: its weights are %.3g times as large as in the beginning, its scores "
-      .. "go up to %.3g, and it tells %.1f %% of the pairs apart"):format(now.D_growth,
+    return ("D learns too fast: its weights are %.3g times as large as in the beginning, its "
+      .. "scores go up to %.3g, and it tells %.1f %% of the pairs apart"):format(now.D_growth,
       now.score_size, 100 * now.order)
   end
 end, "lower D's learning rate, or penalise its slope (R1, a gradient penalty)" }
@@ -130,8 +129,8 @@ rules[6] = { "mode collapse", function(history, doctor)
   if now.step >= WARM_UP and rank > 1.5
     and lasting(history, 2 * PATIENCE, function(r) return r.rank < narrow end)
     and not rising(history, "rank", PATIENCE) then
-    return ("G's samples fill %.1f directions, the real ones %.1f: G has too little capacity, or has "
-      .. "collapsed"):format(now.rank, rank)
+    return ("G's samples fill %.1f directions, the real ones %.1f: G has too little capacity, or "
+      .. "has collapsed"):format(now.rank, rank)
   end
 end, "give G more units and layers, and a code of more numbers" }
 
@@ -165,12 +164,13 @@ rules[8] = { "cycling", function(history)
       end
     end
   end
-  if jumps >= 5 and returns >= 2 and mean(history, "used", #history - n + 1, #history) < 0.75 then
+  if jumps >= 5 and returns >= 2 and mean(history, "used", #history - n + 1, #history) < 0.6
+    and not rising(history, "coverage", PATIENCE) then
     return ("G goes round between modes: its samples of the same codes jumped %d times in the last "
       .. "%d checks, and came back %d times"):format(jumps, n, returns)
   end
-end, "lower both learning rates or the momentum (betas[1] = 0), average G's weights, unroll D, or use "
-  .. "a Wasserstein GAN with gradient penalty" }
+end, "lower both learning rates or the momentum (betas[1] = 0), average G's weights, unroll D, or "
+  .. "use a Wasserstein GAN with gradient penalty" }
 
 rules[9] = { "mode collapse", function(history)
   local now = history[#history]
@@ -179,13 +179,13 @@ rules[9] = { "mode collapse", function(history)
   end
   if lasting(history, PATIENCE, function(r) return r.pair < 0.2 or r.near < 0.02 end)
     and not rising(history, "pair", PATIENCE) then
-    return ("G makes the same few samples whatever the code: their mean distance is %.2g of that of "
-      .. "real ones"):format(now.pair)
+    return ("G makes the same few samples whatever the code: their mean distance is %.2g of that "
+      .. "of real ones"):format(now.pair)
   elseif lasting(history, 2 * PATIENCE, function(r)
     return r.used < 0.5 or r.precision > 0.7 and r.coverage < 0.35
   end) and not rising(history, "coverage", PATIENCE) and not rising(history, "used", PATIENCE) then
-    return ("G leaves out modes: its samples cover %.0f %% of what real ones do and fall into %.0f %% "
-      .. "of their clusters"):format(100 * now.coverage, 100 * now.used)
+    return ("G leaves out modes: its samples cover %.0f %% of what real ones do and fall into "
+      .. "%.0f %% of their clusters"):format(100 * now.coverage, 100 * now.used)
   end
 end, "give D several samples at a time (adversarial.pack), use a Wasserstein GAN with gradient "
   .. "penalty, unroll D, or give G more capacity" }

@@ -76,9 +76,9 @@ function loss.code_distance(codes)
   return total
 end
 
---- How hard it is to tell by their codes which things of a batch belong together: -ln of the softmax
--- of cosine(a_i, b_k) / temperature over k at k = i, averaged over i, and the same with a and b
--- exchanged. a, b (N, width). Option temperature = 0.1. Van den Oord et al. 2018 (InfoNCE).
+--- How hard it is to tell by their codes which things of a batch belong together: -ln of the
+-- softmax of cosine(a_i, b_k) / temperature over k at k = i, averaged over i, and the same with a
+-- and b exchanged. a, b (N, width). Option temperature = 0.1. Van den Oord et al. 2018 (InfoNCE).
 function loss.contrastive(a, b, given)
   local o = options.check("contrastive", given or {}, "; temperature:number=0.1", 3)
   local scores = gan.linear(gan.l2_normalize(a, { dim = 2 }), gan.l2_normalize(b, { dim = 2 }))
@@ -95,9 +95,10 @@ end
 --   - correlation * sum_{i<k} correlation(code_i, code_k)
 --   + contrast * sum_{i<k} contrastive(code_i, code_k)
 --
--- Options: distance = 1, cross = 0, correlation = 0, contrast = 0, error = loss.squared_error, a function of
--- output and view or a list of one per domain; targets = the views, what the decoders must write.
--- Returns the loss and a table of its parts: reconstruction, distance, and those that are used.
+-- Options: distance = 1, cross = 0, correlation = 0, contrast = 0, error = loss.squared_error, a
+-- function of output and view or a list of one per domain; targets = the views, what the decoders
+-- must write. Returns the loss and a table of its parts: reconstruction, distance, and those that
+-- are used.
 function loss.multi_view(net, views, given)
   local o = options.check("multi_view", given or {}, "; distance:number=1 cross:number=0 "
     .. "correlation:number=0 contrast:number=0 error:any? targets:list?", 3)

@@ -82,8 +82,8 @@ function common.bar(label, total, quiet)
   end
 end
 
---- Calls f(first, last, block) for ranges of the rows of x that are small enough for `others` columns
--- of results each.
+--- Calls f(first, last, block) for ranges of the rows of x that are small enough for `others`
+-- columns of results each.
 function common.blocks(label, x, others, quiet, f)
   local rows = math.max(1, BLOCK // math.max(others, 1))
   local total = (#x + rows - 1) // rows

@@ -3,6 +3,7 @@
 local gan = require "gan"
 local options = require "gan.options"
 local common = require "gan.metrics.common"
+local module = require "gan.nn.module"
 
 local features = {}
 
@@ -13,14 +14,15 @@ local function run(name, net, images, o, f)
   end
   local batches <close> = gan.data.batches{ images, batch_size = o.batch_size,
     range = o.range or { -1, 1 } }
-  local was, parts, bar = net.training, {}, common.bar(o.label, #batches, o.quiet)
+  local parts, bar = {}, common.bar(o.label, #batches, o.quiet)
+  local model = module.is_module(net) and net.training and net
   local _ <close> = setmetatable({}, { __close = function()
-    if was and net.train then
-      net:train()
+    if model then
+      model:train()
     end
   end })
-  if net.eval then
-    net:eval()
+  if model then
+    model:eval()
   end
   for batch in batches do
     parts[#parts + 1] = gan.scope(f, batch)
@@ -75,8 +77,8 @@ end
 
 --- metrics.frechet(a, b): the Frechet distance of two sets of features (N, F), taken as Gaussians
 -- (Dowson and Landau 1982; Heusel et al. 2017 on Inception features, which these are not):
--- |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). The trace of the last root is the sum of the singular
--- values of C1^(1/2) C2^(1/2). Depends on the number of samples: compare equal ones.
+-- |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). The trace of the last root is the sum of the
+-- singular values of C1^(1/2) C2^(1/2). Depends on the number of samples: compare equal ones.
 features.frechet = common.metric("metrics.frechet", function(a, b)
   a, b = common.pair("metrics.frechet", a, b, 2)
   local mean_a, cov_a = moments(a)
@@ -101,9 +103,9 @@ end
 
 --- metrics.kid(a, b, {subset=1000, subsets=20, seed=1, quiet=false}) -> mean, standard deviation
 --
--- Kernel distance of two sets of features (Binkowski et al. 2018): the unbiased squared maximum mean
--- discrepancy with the kernel (x . y / F + 1)^3, over random subsets of at most so many samples.
--- It may be negative, and does not depend on the number of samples.
+-- Kernel distance of two sets of features (Binkowski et al. 2018): the unbiased squared maximum
+-- mean discrepancy with the kernel (x . y / F + 1)^3, over random subsets of at most so many
+-- samples. It may be negative, and does not depend on the number of samples.
 features.kid = common.metric("metrics.kid", function(a, b, given)
   local o = options.check("metrics.kid", given or {},
     "; subset:count=1000 subsets:count=20 seed:int=1 quiet:bool=false")

@@ -105,7 +105,8 @@ PCA.__index = PCA
 PCA.__name = "metrics.pca"
 
 --- Principal components of the rows of x: metrics.pca(x, k). x (N, ...), uint8 (as 0..1) or of the
--- compute type; k at most the elements of a row. The result has
+-- compute type; k at most the elements of a row, and made for up to a hundred: the cost of its
+-- small matrices grows with the cube of k. The result has
 --   mean        (d)                  components  (d, k), orthonormal, largest first
 --   variances   list of k            total       the variance of all d directions
 --   :encode(x) -> (n, k)             :decode(codes) -> (n, d)
@@ -193,10 +194,10 @@ local function solve(a, b, tolerance)
   return x
 end
 
---- The affine map from rows of x to rows of y of least squares: metrics.linear_map(x, y, {ridge=1e-4,
--- repeats=1, change=}) -> function(x) -> y (n, ...), flattened to (n, d_y). With `change`, a function
--- of a piece of x (n, d) such as noise, the map is from change(x) to y, fitted on `repeats` draws.
--- ridge is a share of the mean variance, added to every variance.
+--- The affine map from rows of x to rows of y of least squares: metrics.linear_map(x, y,
+-- {ridge=1e-4, repeats=1, change=}) -> function(x) -> y (n, ...), flattened to (n, d_y). With
+-- `change`, a function of a piece of x (n, d) such as noise, the map is from change(x) to y, fitted
+-- on `repeats` draws. ridge is a share of the mean variance, added to every variance.
 function linear.linear_map(x, y, given)
   local o = options.check("metrics.linear_map", given or {}, "; ridge:number=1e-4 "
     .. "repeats:count=1 change:callable?")

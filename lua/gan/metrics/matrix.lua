@@ -3,8 +3,8 @@
 
 local matrix = {}
 
---- Eigenvalues, largest first, and eigenvectors (a list of vectors) of a symmetric matrix, by cyclic
--- Jacobi rotations (Golub and Van Loan, 8.5). The matrix is changed.
+--- Eigenvalues, largest first, and eigenvectors (a list of vectors) of a symmetric matrix, by
+-- cyclic Jacobi rotations (Golub and Van Loan, 8.5). The matrix is changed.
 function matrix.eigen(a)
   local n, v = #a, {}
   for i = 1, n do
@@ -21,7 +21,7 @@ function matrix.eigen(a)
         off = off + (i ~= k and a[i][k] ^ 2 or 0)
       end
     end
-    if not (off > 1e-26 * all) then
+    if off <= 1e-26 * all then
       break
     end
     for p = 1, n - 1 do
@@ -75,7 +75,7 @@ function matrix.cholesky(a)
       end
       if k < i then
         li[k] = sum / lk[k]
-      elseif not (sum > 0) then
+      elseif sum <= 0 or sum ~= sum then
         return nil, i
       else
         li[i] = math.sqrt(sum)

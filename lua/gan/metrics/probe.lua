@@ -27,8 +27,9 @@ end
 --
 -- loss: "softmax", logistic regression, or "hinge", linear support vector machines one against all
 -- (squared hinge). Options: classes (default: the largest label), epochs=20, batch_size=256,
--- lr=0.01 (Adam, to 0 by a cosine), decay=1e-4 (of the weights, per step), standardize=true (features
--- to mean 0 and deviation 1). Its random numbers begin at `seed`=1; the generator stays as it was.
+-- lr=0.01 (Adam, to 0 by a cosine), decay=1e-4 (of the weights, per step), standardize=true
+-- (features to mean 0 and deviation 1). Its random numbers begin at `seed`=1; the generator stays
+-- as it was.
 function probe.linear_probe(given)
   local o = options.check("metrics.linear_probe", given, "features:tensor labels:tensor "
     .. "test_features:tensor test_labels:tensor ; loss:softmax|hinge=softmax classes:count? "

@@ -6,8 +6,8 @@ local options = require "gan.options"
 local retrieval = {}
 
 --- The share of queries whose nearest candidate is their own: metrics.precision_at_1(queries,
--- candidates), both (N, width); candidate i is the answer to query i. Nearest is largest cosine, the
--- first of equal ones. The second result lists the index of the candidate found for each query.
+-- candidates), both (N, width); candidate i is the answer to query i. Nearest is largest cosine,
+-- the first of equal ones. The second result lists the index of the candidate found for each query.
 function retrieval.precision_at_1(queries, candidates)
   return gan.no_grad(function()
     local q, c = gan.l2_normalize(queries, { dim = 2 }), gan.l2_normalize(candidates, { dim = 2 })
@@ -49,10 +49,10 @@ local function ngrams(text, longest)
 end
 
 --- Vectors in which the cosine of two texts says how many character n-grams they share, the
--- baseline of translation between related languages: metrics.ngram_vectors({texts, ...}, {longest=3,
--- least=1}) takes lists of texts, and returns as many tensors (#texts, width) with columns in common,
--- one for each n-gram that at least `least` texts have. A gram weighs its count times ln((1 + N) /
--- (1 + texts that have it)).
+-- baseline of translation between related languages: metrics.ngram_vectors({texts, ...},
+-- {longest=3, least=1}) takes lists of texts, and returns as many tensors (#texts, width) with
+-- columns in common, one for each n-gram that at least `least` texts have. A gram weighs its count
+-- times ln((1 + N) / (1 + texts that have it)).
 function retrieval.ngram_vectors(lists, given)
   local o = options.check("metrics.ngram_vectors", given or {}, "; longest:count=3 least:count=1")
   local columns, width, documents, total, counted = {}, 0, {}, 0, {}
@@ -88,7 +88,8 @@ function retrieval.ngram_vectors(lists, given)
     end
     tensors[i] = gan.zeros(#rows * width)
     if #index > 0 then
-      tensors[i] = tensors[i]:index_add(gan.tensor(index, { dtype = "int64" }), gan.tensor(values), 1)
+      tensors[i] = tensors[i]:index_add(gan.tensor(index, { dtype = "int64" }),
+        gan.tensor(values), 1)
     end
     tensors[i] = tensors[i]:reshape(#rows, width)
   end

@@ -67,8 +67,9 @@ transport.emd = common.metric("metrics.emd", function(a, b, given)
   return mean ^ (1 / o.p), places
 end)
 
---- metrics.sliced_wasserstein(a, b, {projections=256, p=1, seed=1, quiet=false}): the mean over random
--- directions of the distance of the projections, (mean of W_p^p)^(1/p). Two sets of one size.
+--- metrics.sliced_wasserstein(a, b, {projections=256, p=1, seed=1, quiet=false}): the mean over
+-- random directions of the distance of the projections, (mean of W_p^p)^(1/p). Two sets of one
+-- size.
 transport.sliced_wasserstein = common.metric("metrics.sliced_wasserstein", function(a, b, given)
   local name = "metrics.sliced_wasserstein"
   local o = options.check(name, given or {},

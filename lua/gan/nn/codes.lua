@@ -8,7 +8,8 @@ local codes = {}
 
 -- ---- noise ------------------------------------------------------------------------------------
 
---- nn.GaussianNoise{std=0.25}: adds N(0, std^2) to every element in training, nothing in evaluation.
+--- nn.GaussianNoise{std=0.25}: adds N(0, std^2) to every element in training, nothing in
+-- evaluation.
 codes.GaussianNoise = module.define("nn.GaussianNoise", {
   options = "std:number=0.25",
   forward = function(self, x)
@@ -16,8 +17,8 @@ codes.GaussianNoise = module.define("nn.GaussianNoise", {
   end,
 })
 
---- nn.MaskingNoise{p=0.5}: sets a share p of the elements to 0 in training, none in evaluation. What
--- remains is not made larger, unlike in nn.Dropout.
+--- nn.MaskingNoise{p=0.5}: sets a share p of the elements to 0 in training, none in evaluation.
+-- What remains is not made larger, unlike in nn.Dropout.
 codes.MaskingNoise = module.define("nn.MaskingNoise", {
   options = "p:number=0.5",
   forward = function(self, x)
@@ -25,8 +26,8 @@ codes.MaskingNoise = module.define("nn.MaskingNoise", {
   end,
 })
 
---- nn.SaltAndPepperNoise{p=0.2, low=0, high=1}: sets a share p of the elements to `low` or `high` in
--- training, none in evaluation.
+--- nn.SaltAndPepperNoise{p=0.2, low=0, high=1}: sets a share p of the elements to `low` or `high`
+-- in training, none in evaluation.
 codes.SaltAndPepperNoise = module.define("nn.SaltAndPepperNoise", {
   options = "p:number=0.2 ; low:number=0 high:number=1",
   forward = function(self, x)
@@ -58,9 +59,9 @@ codes.KSparse = module.define("nn.KSparse", {
   end,
 })
 
---- Winner-take-all codes (Makhzani and Frey 2015): of every unit, the largest `rate` of its values in
--- the batch stay, at least one, the others become 0, so that no unit is dead. nn.WinnerTakeAll{0.05};
--- x (N, units) in training; in evaluation everything stays.
+--- Winner-take-all codes (Makhzani and Frey 2015): of every unit, the largest `rate` of its values
+-- in the batch stay, at least one, the others become 0, so that no unit is dead.
+-- nn.WinnerTakeAll{0.05}; x (N, units) in training; in evaluation everything stays.
 codes.WinnerTakeAll = module.define("nn.WinnerTakeAll", {
   options = "rate:number=0.05",
   init = function(_, o)
@@ -78,9 +79,9 @@ codes.WinnerTakeAll = module.define("nn.WinnerTakeAll", {
 
 -- ---- tied weights -----------------------------------------------------------------------------
 
---- The decoder's half of a linear layer: y = x W + b with the weight W (out, in) of `layer`, x (...,
--- out) -> (..., in). nn.TiedLinear{layer, bias=true}. The weight belongs to `layer`: it is neither
--- counted nor saved a second time, and stays the same one through training and loading.
+--- The decoder's half of a linear layer: y = x W + b with the weight W (out, in) of `layer`, x
+-- (..., out) -> (..., in). nn.TiedLinear{layer, bias=true}. The weight belongs to `layer`: it is
+-- neither counted nor saved a second time, and stays the same one through training and loading.
 codes.TiedLinear = module.define("nn.TiedLinear", {
   options = "layer:table ; bias:bool=true",
   init = function(self, o)

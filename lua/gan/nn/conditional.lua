@@ -5,6 +5,7 @@ local module = require "gan.nn.module"
 local container = require "gan.nn.container"
 local linear = require "gan.nn.linear"
 local norm = require "gan.nn.norm"
+local weights = require "gan.nn.init.weights"
 
 local conditional = {}
 
@@ -63,12 +64,14 @@ conditional.LabelConcat = module.define("nn.LabelConcat", {
 })
 
 --- nn.Projection{features, classes}: the last layer of a discriminator that knows classes (Miyato
--- and Koyama 2018): layer(x, labels) = w x + b + <v(label), x>, (N, features) -> (N, 1).
+-- and Koyama 2018): layer(x, labels) = w x + b + <v(label), x>, (N, features) -> (N, 1). The
+-- vectors v start N(0, 1/features), so that the products are as large as the features.
 conditional.Projection = module.define("nn.Projection", {
   options = "num_features:count num_classes:count",
   init = function(self, o)
     self.score = linear.Linear{ o.num_features, 1 }
     self.table = linear.Embedding{ o.num_classes, o.num_features }
+    weights.normal_(self.table.weight, 0, 1 / math.sqrt(o.num_features))
   end,
   takes_labels = true,
   forward = function(self, x, labels)

@@ -15,7 +15,7 @@ local nn = {
 }
 
 for _, part in ipairs{ "container", "linear", "activation", "conv", "pool", "norm", "dropout",
-  "shape", "rnn", "attention", "reparam", "codes", "conditional" } do
+  "shape", "rnn", "attention", "reparam", "codes", "conditional", "style" } do
   for name, v in pairs(require("gan.nn." .. part)) do
     nn[name] = v
   end

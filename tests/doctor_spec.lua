@@ -1,0 +1,209 @@
+-- gan.doctor: short runs; the long list is tests/doctor/suite.lua. Checks come at fixed steps here
+-- (share = 1), whatever the speed of the machine.
+
+local gan = require "gan"
+local fails = require("tests.support").fails
+local cases = require "tests.doctor.cases"
+local verdict = require "gan.doctor.verdict"
+local nn, optim, loss = gan.nn, gan.optim, gan.loss
+
+local function first(diagnoses)
+  return diagnoses[1] and diagnoses[1].doctor, diagnoses[1] and diagnoses[1].sentence
+end
+
+--- A small GAN with everything that a forward pass changes: batch and spectral norm, dropout.
+local function small()
+  gan.manual_seed(11)
+  local G = nn.Sequential{ nn.Linear{ 4, 8 }, nn.BatchNorm1d{ 8 }, nn.ReLU{}, nn.Linear{ 8, 3 } }
+  local D = nn.Sequential{ nn.spectral_norm(nn.Linear{ 3, 8 }), nn.LeakyReLU{ 0.2 },
+    nn.Dropout{ 0.3 }, nn.Linear{ 8, 1 } }
+  local G_params = G:parameters()
+  local G_opt, D_opt = optim.Adam{ G_params }, optim.Adam{ D }
+  local function step(real)
+    local fake = G(gan.randn(#real, 4))
+    local D_loss = loss.gan_discriminator_loss_logits(D(real), D(fake:detach()))
+    D_opt:zero_grad()
+    D_loss:backward()
+    D_opt:step()
+    local G_loss = loss.gan_generator_loss_logits(D(fake))
+    G_opt:zero_grad()
+    G_loss:backward{ inputs = G_params }
+    G_opt:step()
+    return { D = D_loss, G = G_loss }
+  end
+  return G, D, step
+end
+
+local function digest(G, D)
+  local parts = {}
+  for _, m in ipairs{ G, D } do
+    local names, state = {}, m:state_dict()
+    for name in pairs(state) do
+      names[#names + 1] = name
+    end
+    table.sort(names)
+    for _, name in ipairs(names) do
+      parts[#parts + 1] = state[name]:bytes()
+    end
+  end
+  return table.concat(parts) .. gan.rng_state()
+end
+
+describe("the doctor", function()
+  it("leaves no trace in the run that it watches", function()
+    local results = {}
+    for pass = 1, 2 do
+      local G, D, step = small()
+      local doctor = pass == 2 and gan.doctor{ G, D, codes = 4, every = 3, share = 1 }
+      for _ = 1, 30 do
+        gan.scope(function()
+          local real = gan.randn(64, 3)
+          local losses = step(real)
+          if doctor then
+            doctor:step(losses, real)
+          end
+        end)
+      end
+      results[pass] = digest(G, D)
+      assert.is_true(not doctor or #doctor.history >= 5)
+    end
+    assert.is_true(results[1] == results[2])
+  end)
+
+  it("names the layer that made the first NaN, when the weights are ruined already", function()
+    local diagnoses = cases.run(cases.waves{ steps = 40, share = 1,
+      bad_layer = nn.Lambda{ function(x) return x:sqrt() end, name = "root" } })
+    local kind, sentence = first(diagnoses)
+    assert.equal("nan", kind)
+    assert.matches("layer 8 `root` of G", sentence, 1, true)
+  end)
+
+  it("tells a NaN in the data and in the loss from one in a layer", function()
+    for what, pattern in pairs{ data = "the real batch holds one",
+      loss = "the loss itself does not" } do
+      local G, D, step = small()
+      local said = {}
+      local doctor = gan.doctor{ G, D, codes = 4, say = function(text) said[#said + 1] = text end }
+      local real = gan.randn(64, 3)
+      if what == "data" then
+        doctor:step({ D = 0 / 0 }, real:masked_fill(gan.gt(real, 0), { value = 0 / 0 }))
+      else
+        step(real)
+        doctor:step({ D = math.huge }, real)
+      end
+      assert.matches(pattern, doctor.diagnoses[1].sentence, 1, true)
+      assert.equal(2, #said)
+      doctor:step({ D = 0 / 0 }, real) -- told once
+      assert.equal(2, #said)
+    end
+  end)
+
+  it("sees duplicates, a generator without capacity, and a discriminator that is lost", function()
+    gan.manual_seed(1)
+    local data = cases.waves{}.data
+    local few = data(4):keep()
+    assert.equal("duplicate data", (first(cases.run(cases.waves{ steps = 400, share = 1,
+      data = function(n) return few:index_select(gan.randint(n, { hi = 4 })) end }))))
+    assert.equal("mode collapse", (first(cases.run(cases.ring{ capacity = 1, steps = 2500,
+      share = 1 }))))
+    assert.equal("discriminator too weak",
+      (first(cases.run(cases.ring{ D_speed = 0, pack = 1, steps = 2500, share = 1 }))))
+  end)
+
+  it("is quiet about a healthy run", function()
+    gan.manual_seed(1)
+    local diagnoses, doctor = cases.run(cases.waves{ steps = 2500, share = 1 })
+    assert.same({}, diagnoses)
+    local r = doctor:latest()
+    assert.is_true(r.coverage > 0.7 and r.pair > 0.7 and r.order < 0.95)
+  end)
+
+  it("marks the metrics, stops the run with a code of its own, and goes on from a checkpoint",
+    function()
+      local folder = os.tmpname()
+      os.remove(folder)
+      local G, D, step = small()
+      local doctor = gan.doctor{ G, D, codes = 4, every = 1, stop = true, share = 1,
+        say = function() end }
+      local few = gan.randn(4, 3)
+      local run = gan.report.run{ folder }
+      local ok, e = xpcall(gan.train.loop, function(e) return e end, {
+        epochs = 3, quiet = true, run = run, doctor = doctor, step = step,
+        batches = gan.data.batches{ few:tile(100, 1), batch_size = 50, shuffle = true },
+        state = { G = G, D = D },
+      })
+      assert.is_false(ok)
+      assert.equal(10, e.exit_code)
+      local text = assert(io.open(folder .. "/metrics.jsonl")):read "a"
+      local line = assert(gan.json.decode((text:match "^[^\n]*")))
+      assert.equal("duplicate data", line.doctor)
+      assert.is_true(#line.sentence > 10 and #line.advice > 10)
+      os.execute("rm -rf '" .. folder .. "'")
+
+      local again = gan.doctor{ G, D, codes = 4 }
+      again:load_state_dict(doctor:state_dict())
+      assert.equal(doctor.steps, again.steps)
+      assert.is_true(again.told["duplicate data"])
+      assert.is_true((again.codes - doctor.codes):abs():amax():item() == 0)
+      again:step(step(few:tile(13, 1)), few:tile(13, 1)) -- not told again
+      assert.equal(0, #again.diagnoses)
+    end)
+
+  it("refuses what it cannot watch", function()
+    local G, D = small()
+    fails("G must be a model", gan.doctor, { print, D, codes = 4 })
+    fails("'codes' is missing", gan.doctor, { G, D })
+    fails("'codes' is the width of a code", gan.doctor, { G, D, codes = "many" })
+  end)
+end)
+
+describe("a diagnosis", function()
+  --- n records of a healthy run with changes, 50 steps apart.
+  local function history(n, change)
+    local list = { early_gradient = 1e-2 }
+    for i = 1, n do
+      list[i] = { step = 50 * i, form = "logit", order = 0.8, real_score = 0.5, fake_score = -0.5,
+        score_size = 3, gradient = 1e-2, G_size = 0.1, D_size = 0.1, G_growth = 1, D_growth = 1,
+        pair = 0.9, near = 0.9, rank = 9, precision = 0.8, coverage = 0.8, used = 0.9, gap = 0.02,
+        hist = { 0.5, 0.5, 0, 0 } }
+      for key, v in pairs(change and change(i) or {}) do
+        list[i][key] = v
+      end
+    end
+    return list
+  end
+  local doctor = { reference = { copies = 0, rank = 10 } }
+
+  it("needs a reason that lasts", function()
+    assert.is_nil((verdict.of(history(40), doctor)))
+    local function sure(from, to)
+      return function(i)
+        return i >= from and i <= to and { real_score = 9, fake_score = -9, order = 1, gap = 0.5 }
+          or {}
+      end
+    end
+    assert.equal("discriminator too strong", (verdict.of(history(40, sure(25, 40)), doctor)))
+    assert.is_nil((verdict.of(history(40, sure(38, 40)), doctor)))
+    assert.is_nil((verdict.of(history(40, sure(10, 30)), doctor)))
+  end)
+
+  it("names each failure", function()
+    local function of(change)
+      return (verdict.of(history(40, function() return change end), doctor))
+    end
+    assert.equal("vanishing gradient", of{ gradient = 1e-7, order = 1, gap = 0.5 })
+    assert.equal("divergence", of{ G_growth = 30, D_growth = 40 })
+    assert.equal("discriminator too strong", of{ D_growth = 20 })
+    assert.equal("discriminator too weak", of{ order = 0.5, gap = 0.6 })
+    assert.equal("mode collapse", of{ pair = 0.05 })
+    assert.equal("mode collapse", of{ rank = 1.2 })
+    assert.equal("mode collapse", of{ used = 0.2 })
+    local spots = { { 1, 0, 0, 0 }, { 0, 1, 0, 0 }, { 0, 0, 1, 0 } }
+    assert.equal("cycling", (verdict.of(history(40, function(i)
+      return { hist = spots[i // 2 % 3 + 1], used = 0.3, pair = 0.4 }
+    end), doctor)))
+    local copied = history(40, function() return { copies = 0.9 } end)
+    copied.copied = 3
+    assert.equal("memorisation", (verdict.of(copied, doctor)))
+  end)
+end)
