@@ -50,8 +50,8 @@ static bool failure_due (gan_alloc_state *m) {
   return true;
 }
 
-/* Large blocks lie on huge pages where the system has them for the asking: a loop with large strides
-   would otherwise spend its time on address translation, and the first use on page faults. */
+/* Large blocks lie on huge pages where the system has them for the asking: otherwise a loop with
+   large strides spends its time on address translation, and the first use on page faults. */
 static void *system_block (size_t size) {
 #if defined(MADV_HUGEPAGE)
   if (size >= 2 * HUGE_PAGE) {

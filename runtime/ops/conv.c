@@ -186,7 +186,8 @@ static void conv_transpose_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy
 }
 
 #define CONV_SIG \
-  "x:tensor weight:tensor bias:tensor? ; stride:ints=1 padding:ints=0 dilation:ints=1 groups:int=1 " \
+  "x:tensor weight:tensor bias:tensor? ; stride:ints=1 padding:ints=0 dilation:ints=1 " \
+  "groups:int=1 " \
   GAN_ACTIVATION_SIG
 
 static gan_op op_conv1d = {
@@ -211,7 +212,8 @@ static gan_op op_conv2d = {
          "x (N x C x H x W), weight (O x C/groups x Kh x Kw), bias (O) -> (N x O x H' x W') with\n"
          "H' = floor((H + 2 padding - dilation (Kh - 1) - 1) / stride) + 1, W' likewise.\n"
          "stride, padding and dilation are numbers or pairs {h, w}.\n"
-         "An activation is applied in the same pass; slope, which must be positive, is leaky_relu's.\n"
+         "An activation is applied in the same pass; slope, which must be positive, is "
+         "leaky_relu's.\n"
          "Errors: channels that do not match, a kernel larger than the padded input.",
   .example = "local y = gan.conv2d(gan.ones(2, 3, 8, 8), gan.ones(4, 3, 4, 4), "
              "{stride = 2, padding = 1})"

@@ -11,6 +11,7 @@
 #define LEAST (48 * 1024)     /* elements of both sides gone through at a time: at least, */
 #define MOST (192 * 1024)     /* at most; with as many fetched ahead they fit the second cache */
 #define WORK_MIN (256 * 1024) /* multiplications worth a thread's while */
+#define OWN_SUMS (128 * 1024)  /* elements of the sums of all threads together */
 #define FEW 3                 /* up to this many channels: patches */
 
 static int64_t min64 (int64_t a, int64_t b) {
@@ -95,12 +96,21 @@ typedef struct {
   double work; /* multiplications of the whole */
 } plan;
 
-/* Vectors run along the side that wastes fewer lanes; with few channels of x, A is made of patches;
-   every tap reads other pixels, so many small items come for free, and where they are too few the
-   rows are cut into parts. */
+/* In how many parts the rows are gone through. Every tap reads other pixels, so many small items
+   come for free; where they are too few, and where the sums are so small that each thread can have
+   its own, the rows are cut: threads that share the taps would each read all pixels. */
+static int64_t parts_of (int64_t units, int64_t rows, int64_t sums) {
+  int64_t threads = gan_threads(), parts = 1;
+  if (threads > 1 && units < 4 * threads) parts = ceil_div(2 * threads, units);
+  else if (sums * threads <= OWN_SUMS) parts = threads;
+  return min64(parts, rows);
+}
+
+/* Vectors run along the side that wastes fewer lanes; with few channels of x, A is made of
+   patches. */
 static void make_plan (plan *p, const gan_conv_shape *s) {
   gan_conv_weight_job *j = &p->job;
-  int64_t lanes = p->kernels->lanes, taps = s->kernel[0] * s->kernel[1], threads = gan_threads();
+  int64_t lanes = p->kernels->lanes, taps = s->kernel[0] * s->kernel[1];
   *j = (gan_conv_weight_job){
     .n = s->n, .groups = s->groups, .ci = s->ci, .co = s->co, .ih = s->large[0], .iw = s->large[1],
     .oh = s->small[0], .ow = s->small[1], .kh = s->kernel[0], .kw = s->kernel[1],
@@ -114,7 +124,9 @@ static void make_plan (plan *p, const gan_conv_shape *s) {
   int64_t blocks = ceil_div(vc, p->kernels->block), rows = s->n * j->oh;
   int64_t units = j->depth ? taps : j->patches ? s->groups : s->groups * taps * blocks;
   if (j->patches) ac *= taps;
-  j->parts = threads > 1 && units < 4 * threads ? min64(ceil_div(2 * threads, units), rows) : 1;
+  int64_t whole = ceil_div(j->depth ? s->groups : vc, lanes) * lanes;
+  j->sums_size = j->depth ? taps * whole : s->groups * whole * ac * (j->patches ? 1 : taps);
+  j->parts = parts_of(units, rows, j->sums_size);
   j->span = ceil_div(rows, max64(j->parts, 1));
   j->parts = rows ? ceil_div(rows, j->span) : 1;
   int64_t line = s->large[1] * s->stride[0] * s->ci * s->groups + j->ow * s->co * s->groups;
@@ -125,8 +137,6 @@ static void make_plan (plan *p, const gan_conv_shape *s) {
   p->work = work;
   p->grain = (int64_t)(WORK_MIN / (work / (double)p->items + 1)) + 1;
   p->units = j->depth ? s->groups : s->groups * blocks * (j->patches ? s->ci : ac);
-  int64_t whole = ceil_div(j->depth ? s->groups : vc, lanes) * lanes;
-  j->sums_size = j->depth ? taps * whole : s->groups * whole * ac * (j->patches ? 1 : taps);
   /* the sums are read and written once for all these rows */
   j->far_rows = max64(j->rows, min64(MOST, max64(LEAST, j->sums_size)) / line);
 }

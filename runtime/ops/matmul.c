@@ -368,7 +368,8 @@ static void linear_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tens
 }
 
 static void linear_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
-  gan_tensor *g = gan_through_epilogue_fused(c, n, gan_read_epilogue(n->a + 3), gy[0]), *w = n->a[1].t, *x = n->a[0].t;
+  gan_tensor *g = gan_through_epilogue_fused(c, n, gan_read_epilogue(n->a + 3), gy[0]);
+  gan_tensor *w = n->a[1].t, *x = n->a[0].t;
   layout lg, lw, lx;
   if (g) g = as_rows(c, g);
   if (g) g = readable(c, g, &lg);

@@ -80,6 +80,7 @@ gan_op *const gan_ops_norm[] = {
   &gan_op_local_response_norm, &gan_op_l2_normalize, &gan_op_pixel_norm, &gan_op_weight_norm,
   &gan_op_spectral_norm,
   /* helpers */
-  &gan_op_batch_norm_stats, &gan_op_batch_norm_fixed, &gan_op_batch_norm_running, &gan_op_group_norm_stats,
+  &gan_op_batch_norm_stats, &gan_op_batch_norm_fixed, &gan_op_batch_norm_running,
+  &gan_op_group_norm_stats,
   &gan_op_layer_norm_stats, &gan_op_window_sum, NULL
 };

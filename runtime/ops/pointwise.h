@@ -20,7 +20,8 @@ gan_tensor *gan_map3(gan_ctx *c, gan_tensor *a, gan_tensor *b, gan_tensor *d, ga
 gan_tensor *gan_map_grad(gan_ctx *c, gan_tensor *saved, gan_tensor *g, gan_grad_fn *fn,
                          int64_t grain, const gan_real *p);
 
-/* The same in a backward pass, where g is the gradient that arrived: its memory is used if it can. */
+/* The same in a backward pass, where g is the gradient that arrived: its memory is used if
+   possible. */
 gan_tensor *gan_map_backward(gan_ctx *c, gan_tensor *saved, gan_tensor *g, gan_grad_fn *fn,
                              int64_t grain, const gan_real *p);
 

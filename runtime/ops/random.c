@@ -407,5 +407,6 @@ static gan_op multinomial_op = {
 
 gan_op *const gan_ops_random[] = {
   &rand_op, &randn_op, &randint_op, &rand_like_op, &randn_like_op, &uniform_in_place_op,
-  &normal_in_place_op, &bernoulli_op, &dropout_mask_op, &dropout_op, &randperm_op, &multinomial_op, NULL
+  &normal_in_place_op, &bernoulli_op, &dropout_mask_op, &dropout_op, &randperm_op,
+  &multinomial_op, NULL
 };

@@ -44,9 +44,10 @@ end
 local function run(self, x, inputs)
   local i, n, own = 1, #self, false -- own: x was made here, and nobody else has it
   while i <= n do
-    local layer, after, at, y = self[i], self[i + 1], i, nil
+    local layer, after, at = self[i], self[i + 1], i
     local activation, fresh = fused(layer, after), is_fresh(layer)
     inputs[i] = x == nil and "nothing" or x
+    local y
     if activation then
       y = layer:forward_fused(x, activation, after.slope)
       i = i + 2

@@ -220,8 +220,8 @@ function Run:image(name, images, given)
   return reported(self, "pictures", gan.image.save(self:path(name .. ".png"), images, given))
 end
 
---- Writes what the run reached, a table of numbers and strings, into result.json. Returns true, or nil
--- and a message, which is printed the first time.
+--- Writes what the run reached, a table of numbers and strings, into result.json. Returns true, or
+-- nil and a message, which is printed the first time.
 function Run:result(values)
   return reported(self, "result.json", gan.files.replace(self:path "result.json",
     json.encode(values) .. "\n"))
