@@ -13,8 +13,8 @@ describe("metrics.pca", function()
     gan.manual_seed(1)
     -- an orthonormal basis of 8 dimensions: the eigenvectors of a random symmetric matrix
     local m = gan.randn(8, 8)
-    local _, basis = require("gan.metrics.matrix").eigen((m + m:t()):totable())
-    basis = gan.tensor(basis)
+    local _, basis = gan.eigh(m + m:t())
+    basis = basis:t()
     local deviations = { 5, 3, 2, 0.5, 0.4, 0.3, 0.2, 0.1 }
     local codes = gan.randn(2000, 8)
     codes = codes - codes:mean({ 1 }, { keepdim = true })
@@ -85,13 +85,8 @@ describe("metrics.linear_map", function()
 end)
 
 describe("small matrices", function()
-  it("have eigenvalues and Cholesky factors", function()
+  it("have Cholesky factors", function()
     local matrix = require "gan.metrics.matrix"
-    local values, vectors = matrix.eigen{ { 2, 1, 0 }, { 1, 2, 0 }, { 0, 0, 5 } }
-    near(5, values[1])
-    near(3, values[2])
-    near(1, values[3])
-    near(math.sqrt(0.5), math.abs(vectors[2][1]))
     local l = matrix.cholesky{ { 4, 2 }, { 2, 5 } }
     near(2, l[1][1])
     near(1, l[2][1])

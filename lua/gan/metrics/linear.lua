@@ -91,13 +91,9 @@ local function leading(c, k)
       end
     end
   end
-  local values, vectors = matrix.eigen(gan.matmul(gan.matmul(q:t(), c), q):totable())
-  local chosen = {}
-  for i = 1, k do
-    chosen[i] = vectors[i]
-    values[i] = math.max(values[i], 0)
-  end
-  return table.move(values, 1, k, 1, {}), gan.matmul(q, gan.tensor(chosen):t())
+  local rising, vectors = gan.eigh(gan.matmul(gan.matmul(q:t(), c), q))
+  local values = rising:flip(1):slice(1, 1, k):relu()
+  return values:totable(), gan.matmul(q, vectors:flip(2):slice(2, 1, k))
 end
 
 local PCA = {}
