@@ -455,10 +455,10 @@ static gan_op op_outer = {
   .example = "gan.tensor({1, 2}):outer(gan.tensor({3, 4, 5}))"
 };
 
-extern gan_op gan_op_einsum; /* einsum.c */
-extern gan_op gan_op_eigh;   /* eigen.c */
+extern gan_op gan_op_einsum, gan_op_einsum_plain; /* einsum.c, einsum_plain.c */
+extern gan_op gan_op_eigh; /* eigen.c */
 
 gan_op *const gan_ops_matmul[] = {
   &gan_op_matmul, &op_bmm, &op_linear, &op_addmm, &op_dot, &op_outer, &gan_op_einsum,
-  &gan_op_eigh, NULL
+  &gan_op_einsum_plain, &gan_op_eigh, NULL
 };
