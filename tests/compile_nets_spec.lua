@@ -56,8 +56,9 @@ for name, o in pairs(optimisers) do
 end
 
 local schedules = {
-  StepLR = { step_size = 3 }, ExponentialLR = { gamma = 0.9 }, CosineLR = { steps = 8 },
-  WarmupLR = { warmup = 4 }, LambdaLR = { f = function(t) return 1 / (1 + t) end },
+  StepLR = { step_size = 3 }, MultiStepLR = { milestones = { 2, 5 } },
+  ExponentialLR = { gamma = 0.9 }, CosineLR = { steps = 8 }, WarmupLR = { warmup = 4 },
+  LambdaLR = { f = function(t) return 1 / (1 + t) end },
 }
 
 for name, o in pairs(schedules) do

@@ -354,6 +354,10 @@ describe("layers", function()
     { "GLU", nn.GLU{}, { 3, 8 }, "3x4" },
     { "PReLU", nn.PReLU{ 4 }, { 3, 4 }, "3x4" },
     { "Softmax", nn.Softmax{ 2 }, { 3, 4 }, "3x4" },
+    { "Threshold", nn.Threshold{ 0.1, 2 }, { 3, 4 }, "3x4" },
+    { "RNNCell", nn.RNNCell{ 3, 4 }, { 2, 3 }, "2x4" },
+    { "GRUCell", nn.GRUCell{ 3, 4, bias = false }, { 2, 3 }, "2x4" },
+    { "LSTMCell", nn.LSTMCell{ 3, 4 }, { 2, 3 }, "2x4" },
     { "spectral_norm", nn.spectral_norm(nn.Linear{ 3, 5 }), { 2, 3 }, "2x5" },
     { "spectral_norm conv", nn.spectral_norm(nn.Conv2d{ 2, 4, 3 }), { 1, 2, 5, 5 }, "1x4x3x3" },
     { "spectral_norm deconv", nn.spectral_norm(nn.ConvTranspose2d{ 2, 4, 3 }), { 1, 2, 3, 3 },
@@ -363,7 +367,7 @@ describe("layers", function()
   }
   for _, name in ipairs{ "ReLU", "LeakyReLU", "Tanh", "Sigmoid", "ELU", "SELU", "CELU", "GELU",
     "SiLU", "Mish", "Softplus", "Softsign", "LogSigmoid", "LogSoftmax", "Hardtanh", "Hardswish",
-    "Hardsigmoid", "ReLU6", "Identity" } do
+    "Hardsigmoid", "ReLU6", "Softshrink", "Hardshrink", "Softmin", "Identity" } do
     shapes[#shapes + 1] = { name, nn[name]{}, { 2, 3 }, "2x3" }
   end
 
@@ -523,6 +527,24 @@ describe("recurrent layers", function()
     assert.equal("2x5x4", size_of(y))
     assert.equal("1x2x4", size_of(h))
     assert.is_nil(c)
+  end)
+
+  it("do the same as their cells, step by step", function()
+    for _, kind in ipairs{ "RNN", "GRU", "LSTM" } do
+      local layer, cell = nn[kind]{ 2, 3 }, nn[kind .. "Cell"]{ 2, 3 }
+      for _, name in ipairs{ "weight_ih", "weight_hh", "bias_ih", "bias_hh" } do
+        cell[name] = layer[name .. "_l0"]
+      end
+      local x, h, c = gan.randn(4, 5, 2), nil, nil
+      for t = 1, 4 do
+        h, c = cell(x[t], h, c)
+      end
+      local _, last, last_cell = layer(x)
+      close(last[1], h, 1e-6)
+      if kind == "LSTM" then
+        close(last_cell[1], c, 1e-6)
+      end
+    end
   end)
 
   it("compute one step by the formula", function()

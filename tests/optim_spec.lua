@@ -279,6 +279,9 @@ describe("schedules", function()
       end
     end
     check({ 1, 1, 0.1, 0.1, 0.01 }, function(o) return optim.StepLR{ o, step_size = 2 } end)
+    check({ 1, 0.1, 0.1, 0.01 }, function(o)
+      return optim.MultiStepLR{ o, milestones = { 1, 3 } }
+    end)
     check({ 1, 0.5, 0.25 }, function(o) return optim.ExponentialLR{ o, gamma = 0.5 } end)
     check({ 1, 0.5, 0, 0 }, function(o) return optim.CosineLR{ o, steps = 2 } end)
     check({ 1, 0.55, 0.1 }, function(o) return optim.CosineLR{ o, steps = 2, floor = 0.1 } end)

@@ -86,8 +86,23 @@ define("Hardsigmoid", "hardsigmoid")
 --- nn.Hardtanh{min=-1, max=1}: x limited to min..max.
 define("Hardtanh", "hardtanh", "min:number=-1 max:number=1")
 
+--- nn.Softshrink{lambda=0.5}: x moved towards 0 by lambda, 0 within lambda of it.
+define("Softshrink", "softshrink", "lambda:number=0.5")
+
+--- nn.Hardshrink{lambda=0.5}: x, but 0 within lambda of 0.
+define("Hardshrink", "hardshrink", "lambda:number=0.5")
+
+--- nn.Threshold{threshold, value}: x where it is above the threshold, else value.
+define("Threshold", "threshold", "threshold:number value:number")
+
 --- nn.Softmax{dim=-1}: exp(x) divided by its sum along a dimension.
 define("Softmax", "softmax", "dim:int=-1")
+
+--- nn.Softmin{dim=-1}: the softmax of -x.
+activation.Softmin = module.define("nn.Softmin", {
+  options = "dim:int=-1",
+  forward = function(self, x) return gan.softmax(-x, { dim = self._options.dim }) end,
+})
 
 --- nn.LogSoftmax{dim=-1}: the logarithm of the softmax.
 define("LogSoftmax", "log_softmax", "dim:int=-1")

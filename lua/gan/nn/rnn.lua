@@ -174,4 +174,46 @@ rnn.LSTM = module.define("nn.LSTM", {
   forward = forward,
 })
 
+-- ---- single steps -----------------------------------------------------------------------------
+
+--- A layer that does one step of `op`, with PyTorch's parameters weight_ih, weight_hh, bias_ih and
+-- bias_hh. `states` names what goes from step to step.
+local function define_cell(name, op, gates, states)
+  rnn[name] = module.define("nn." .. name, {
+    options = "input_size:count hidden_size:count ; bias:bool=true",
+    init = function(self, o)
+      local bound = 1 / math.sqrt(o.hidden_size)
+      local function parameter(...)
+        return weights.uniform_(module.parameter(gan.zeros(...)), -bound, bound)
+      end
+      self.weight_ih = parameter(gates * o.hidden_size, o.input_size)
+      self.weight_hh = parameter(gates * o.hidden_size, o.hidden_size)
+      if o.bias then
+        self.bias_ih = parameter(gates * o.hidden_size)
+        self.bias_hh = parameter(gates * o.hidden_size)
+      end
+    end,
+    forward = function(self, x, ...)
+      local args = { x, ... }
+      for i = 1, states do
+        args[i + 1] = args[i + 1] or gan.zeros(x:size(1), self._options.hidden_size)
+      end
+      local n = states + 1
+      args[n + 1], args[n + 2] = self.weight_ih, self.weight_hh
+      args[n + 3], args[n + 4] = self.bias_ih, self.bias_hh
+      return op(table.unpack(args, 1, n + 4))
+    end,
+  })
+end
+
+--- nn.RNNCell{input_size, hidden_size, bias=true}: one step of nn.RNN. cell(x, h) with x (N, input)
+-- and h (N, hidden), zeros by default, returns the next h.
+define_cell("RNNCell", gan.rnn_tanh_cell, 1, 1)
+
+--- nn.GRUCell{input_size, hidden_size, bias=true}: one step of nn.GRU. cell(x, h) -> h.
+define_cell("GRUCell", gan.gru_cell, 3, 1)
+
+--- nn.LSTMCell{input_size, hidden_size, bias=true}: one step of nn.LSTM. cell(x, h, c) -> h, c.
+define_cell("LSTMCell", gan.lstm_cell, 4, 2)
+
 return rnn

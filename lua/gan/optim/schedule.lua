@@ -31,6 +31,22 @@ function Schedule:step()
   dynamic(advance, self)
 end
 
+local function go_to(self, t)
+  self.t = t
+  apply(self)
+end
+
+--- Goes to a part, from 0 to 1, of a schedule that has `steps`, as though so many calls of step were
+-- done. gan.train.loop tells its after_epoch how much of the training is behind.
+function Schedule:reach(part)
+  if not self.steps then
+    error("optim.schedule: only a schedule with an end ('steps') can reach a part of it", 2)
+  elseif type(part) ~= "number" or not (part >= 0 and part <= 1) then
+    error(("optim.schedule: a part lies between 0 and 1, not %s"):format(tostring(part)), 2)
+  end
+  dynamic(go_to, self, math.floor(part * self.steps + 0.5))
+end
+
 --- { t = calls so far, base = starting rates }.
 function Schedule:state_dict()
   return { t = self.t, base = { table.unpack(self.base) } }
@@ -58,7 +74,7 @@ local function define(name, spec, make)
       error(("optim.%s: takes an optimiser first, as in optim.%s{opt, ...}"):format(name, name), 2)
     end
     local self = setmetatable({
-      optimizer = o.optimizer, factor = make(o), warmup = o.warmup, base = {}, t = 0,
+      optimizer = o.optimizer, factor = make(o), warmup = o.warmup, steps = o.steps, base = {}, t = 0,
     }, Schedule)
     for i, group in ipairs(o.optimizer.groups) do
       self.base[i] = group.lr
@@ -77,6 +93,17 @@ schedule.LambdaLR = define("LambdaLR", "f:callable", function(o) return o.f end)
 --- optim.StepLR{opt, step_size=, gamma=0.1}: times gamma every step_size calls.
 schedule.StepLR = define("StepLR", "step_size:count gamma:number=0.1", function(o)
   return function(t) return o.gamma ^ (t // o.step_size) end
+end)
+
+--- optim.MultiStepLR{opt, milestones={30, 80}, gamma=0.1}: times gamma at each of these calls.
+schedule.MultiStepLR = define("MultiStepLR", "milestones:table gamma:number=0.1", function(o)
+  return function(t)
+    local passed = 0
+    for _, milestone in ipairs(o.milestones) do
+      passed = passed + (t >= milestone and 1 or 0)
+    end
+    return o.gamma ^ passed
+  end
 end)
 
 --- optim.ExponentialLR{opt, gamma=}: times gamma at every call.
