@@ -9,8 +9,21 @@ while arg[lowest - 1] do
   lowest = lowest - 1
 end
 
+local has_data = gan.data.fashion_mnist{ split = "test" } ~= nil
+
+-- where MNIST was not fetched, clothes stand for its digits: the files have the same form
+local stand_in = ""
+if has_data and not gan.data.mnist{ split = "test" } then
+  local folder = os.tmpname()
+  os.remove(folder)
+  os.execute(("mkdir -p '%s' && ln -s /usr/share/datasets/fashion-mnist '%s/mnist'"):format(folder,
+    folder))
+  stand_in = ("GAN_DATA='%s' "):format(folder)
+end
+
 local function run(name, options)
-  local pipe = assert(io.popen(("%s examples/%s.lua %s 2>&1"):format(arg[lowest], name, options)))
+  local pipe = assert(io.popen(("%s%s examples/%s.lua %s 2>&1"):format(stand_in, arg[lowest], name,
+    options)))
   local text = pipe:read "a"
   return pipe:close(), text
 end
@@ -50,10 +63,13 @@ local function scratch()
   return folder
 end
 
-local has_data = gan.data.fashion_mnist{ split = "test" } ~= nil
-  and gan.data.mnist{ split = "test" } ~= nil
-
 describe("the example", function()
+  teardown(function()
+    if stand_in ~= "" then
+      os.execute("rm -rf " .. stand_in:match "'.*'")
+    end
+  end)
+
   for name, case in pairs(examples) do
     it(name .. " trains, and resumes to the same weights", function()
       if not has_data then
