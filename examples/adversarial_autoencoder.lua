@@ -15,12 +15,8 @@ local opt = gan.opts{
   {"batch_size", 128, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/adversarial_autoencoder", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/adversarial_autoencoder",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -44,6 +40,7 @@ local D = nn.Sequential{ name = "D", -- code -> logit of the probability that it
   nn.Linear{300, 1},
 }
 local adam = optim.Adam{encoder, decoder, lr = opt.lr}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.02}
 local D_adam = optim.Adam{D, lr = opt.lr / 2, betas = {0.5, 0.999}}
 
 local function step(images)
@@ -65,22 +62,24 @@ local function step(images)
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+run:generator{decoder, codes = opt.code, sizes = {1, 28, 28}}
 local fixed_codes = gan.randn(100, opt.code) -- the same for every picture
 local clean = test.images:flatten(2):to(gan.config.real) / 255
 
-local function after_epoch(epoch)
-  run:image(("samples-%03d"):format(epoch), gan.no_grad(decoder, fixed_codes):reshape(100, 1, 28,
-    28),
-    {columns = 10})
+local function after_epoch(epoch, _, part)
+  run:image(("samples-%03d"):format(epoch), gan.no_grad(decoder, fixed_codes)
+    :reshape(100, 1, 28, 28), {columns = 10})
   run:save{encoder = encoder, decoder = decoder, D = D}
+  schedule:reach(part)
   local codes = gan.no_grad(encoder, clean)
   return {test = gan.metrics.summed_error(gan.no_grad(decoder, codes), clean)}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
-  state = {encoder = encoder, decoder = decoder, D = D, adam = adam, D_adam = D_adam},
+  state = {encoder = encoder, decoder = decoder, D = D, adam = adam, D_adam = D_adam,
+    schedule = schedule},
 }
 
 -- how far the codes are from N(0, 1), each direction for itself: exact for one dimension

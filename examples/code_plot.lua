@@ -13,12 +13,8 @@ local opt = gan.opts{
   {"lr", 1e-3, "learning rate"},
   {"size", 600, "pixels of the picture's side"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/code_plot", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/code_plot",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -86,17 +82,17 @@ end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   run:image(("codes-%03d"):format(epoch), plot(codes_of(test.images), test.labels, opt.size))
   run:save{encoder = encoder, decoder = decoder}
-  schedule:step()
+  schedule:reach(part)
   local restored = gan.scope(gan.no_grad, decoder, codes_of(test.images))
   return {test = gan.metrics.summed_error(restored,
     test.images:flatten(2):to(gan.config.real) / 255)}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {encoder = encoder, decoder = decoder, adam = adam, schedule = schedule},
 }
@@ -121,7 +117,7 @@ gan.data.save_npy(run:path "codes.npy", codes_of(test.images))
 local result = {
   accuracy = same_class(codes_of(train.images), codes_of(test.images)),
   pca_accuracy = same_class(pca:encode(train.images), pca:encode(test.images)),
-  pca_error = pca:error(test.images), error = after_epoch(opt.epochs).test,
+  pca_error = pca:error(test.images), error = after_epoch(opt.epochs, nil, 1).test,
 }
 run:result(result)
 print(("two numbers: the nearest neighbour has the same class for %.1f %% of the test images, "

@@ -1,5 +1,5 @@
--- Compression: the encoder's code, rounded to bytes, is all that is kept of an image. The codes of
--- the test images are written into a file, read from it again and decoded.
+-- Compression: the encoder's code, rounded to a few bits a number, is all that is kept of an image.
+-- The codes of the test images are written into a file, read from it again and decoded.
 --
 --   gan-lua examples/compression.lua --bytes 30 --out runs/compression
 
@@ -9,16 +9,14 @@ local nn, optim, loss = gan.nn, gan.optim, gan.loss
 local opt = gan.opts{
   "Trains an image codec; compares bytes and error with PNG and with principal components.",
   {"bytes", 30, "of an image's code"},
+  {"bits", 4, "of a number of the code: many rough numbers say more than a few exact ones",
+    choices = {2, 4, 8}},
   {"epochs", 10, "passes over the training images"},
   {"batch_size", 128, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/compression", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/compression",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -28,21 +26,31 @@ local test = assert(gan.data[opt.data]{split = "test"})
 train.images = train.images:slice(1, 1, opt.images)
 local batches = gan.data.batches{train.images, batch_size = opt.batch_size, shuffle = true}
 
+local each = 8 // opt.bits -- numbers in a byte
+local numbers, levels = opt.bytes * each, 2 ^ opt.bits // 1 | 0
 local encoder = nn.Sequential{ name = "encoder",
   nn.Flatten{}, nn.Linear{784, 1000}, nn.ReLU{}, nn.Linear{1000, 500}, nn.ReLU{},
-  nn.Linear{500, opt.bytes}, nn.Sigmoid{}, -- a number in (0, 1), to become a byte
+  nn.Linear{500, numbers}, nn.Sigmoid{}, -- in (0, 1), to become one of the levels
 }
 local decoder = nn.Sequential{ name = "decoder",
-  nn.Linear{opt.bytes, 500}, nn.ReLU{}, nn.Linear{500, 1000}, nn.ReLU{},
+  nn.Linear{numbers, 500}, nn.ReLU{}, nn.Linear{500, 1000}, nn.ReLU{},
   nn.Linear{1000, 784}, nn.Sigmoid{}, nn.Unflatten{2, {1, 28, 28}},
 }
+for _, net in ipairs{encoder, decoder} do
+  for name, p in net:named_parameters() do
+    if name:find "weight" then
+      nn.init.kaiming_normal_(p)
+    end
+  end
+end
 local adam = optim.Adam{encoder, decoder, lr = opt.lr}
-local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.02}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.002, warmup = 2}
 
 -- Rounding has no gradient: in training, noise as large as a rounding error stands for it.
 local function step(images)
   local code = encoder(images)
-  local error = loss.squared_error(decoder(code + (gan.rand_like(code) - 0.5) / 255), images)
+  local rounding = (gan.rand_like(code) - 0.5) / (levels - 1)
+  local error = loss.squared_error(decoder(code + rounding), images)
   adam:zero_grad()
   error:backward()
   adam:step()
@@ -52,10 +60,14 @@ end
 -- ---- the codec ----------------------------------------------------------------------------------
 
 local HEADER = "<c4I4I4" -- "GANC", number of images, bytes of each
+local places = gan.arange(0, each - 1, {dtype = gan.config.real}) -- of a number within its byte
+places = gan.full({each}, levels):pow(places)
 
 local function compress(images, path)
   local codes = gan.scope(gan.no_grad, function()
-    return (encoder(images:to(gan.config.real) / 255) * 255):round():to("uint8")
+    local code = encoder(images:to(gan.config.real) / 255)
+    return ((code * (levels - 1)):round():reshape(-1, opt.bytes, each) * places):sum{3}
+      :to("uint8")
   end)
   return gan.files.replace(path, HEADER:pack("GANC", #codes, opt.bytes) .. codes:bytes())
 end
@@ -68,24 +80,28 @@ local function restore(path)
   assert(mark == "GANC" and bytes == opt.bytes and #text == first - 1 + n * bytes,
     path .. ": not a file of this codec")
   local codes = gan.tensor(text:sub(first), {shape = {n, bytes}, dtype = "uint8"})
-  return gan.scope(gan.no_grad, decoder, codes:to(gan.config.real) / 255), #text
+  return gan.scope(gan.no_grad, function()
+    local digits = (codes:to(gan.config.real):unsqueeze(3) / places):floor()
+    digits = digits - (digits / levels):floor() * levels
+    return decoder(digits:reshape(n, numbers) / (levels - 1))
+  end), #text
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 local clean = test.images:to(gan.config.real) / 255
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   assert(compress(test.images, run:path "test.codes"))
   local restored = restore(run:path "test.codes")
   run:image(("restored-%03d"):format(epoch), gan.cat({clean:slice(1, 1, 10),
     restored:slice(1, 1, 10)}, {dim = 1}), {columns = 10})
   run:save{encoder = encoder, decoder = decoder}
-  schedule:step()
+  schedule:reach(part)
   return {psnr = gan.metrics.psnr(restored, clean)}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {encoder = encoder, decoder = decoder, adam = adam, schedule = schedule},
 }
@@ -116,6 +132,7 @@ local result = {
   error = gan.metrics.summed_error(restored, clean), png_bytes = png_bytes(),
   pca_psnr = gan.metrics.psnr(by_pca:reshape(clean:shape()), clean),
 }
+assert(gan.data.save_npy(run:path "restored.npy", restored))
 run:result(result)
 print(("%.1f bytes an image (PNG without loss: %.0f), %.2f dB; principal components in as many: "
   .. "%.2f dB"):format(result.bytes, result.png_bytes, result.psnr, result.pca_psnr))

@@ -16,16 +16,12 @@ local opt = gan.opts{
   {"epochs", 20, "passes over the training images"},
   {"data", "mnist", "what to learn", choices = {"mnist", "fashion_mnist"}},
   {"batch_size", 64, "images in a batch"},
-  {"lr", 2e-4, "learning rate of both optimisers"},
+  {"lr", 2e-4, "learning rate of both optimisers in the beginning; it falls to a twentieth"},
   {"code", 64, "random numbers from which an image is decoded"},
   {"width", 32, "channels of the widest images"},
   {"write", 0, "in the end, write so many generated images to generated.npz"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/conditional", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/conditional",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -56,6 +52,9 @@ local D = nn.Conditional{ name = "D",
 local G_params = G:parameters()
 local G_opt = optim.Adam{G_params, lr = opt.lr, betas = {0.5, 0.999}}
 local D_opt = optim.Adam{D, lr = opt.lr, betas = {0.5, 0.999}}
+local G_rate = optim.CosineLR{G_opt, steps = opt.epochs, floor = 0.05}
+local D_rate = optim.CosineLR{D_opt, steps = opt.epochs, floor = 0.05}
+local average = optim.EMA{G, decay = 0.999, warmup = true}
 local objective = loss.adversarial.non_saturating
 
 local function step(real, labels)
@@ -70,10 +69,12 @@ local function step(real, labels)
   local G_loss = objective.generator(D(fake, labels))
   G_loss:backward{inputs = G_params}
   G_opt:step()
+  average:update()
   return {D = D_loss, G = G_loss}
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+run:generator{G, codes = opt.code, labels = classes}
 
 -- a code for each row, a class for each column: 1 2 ... 10 1 2 ...
 local function every_class(rows)
@@ -81,40 +82,30 @@ local function every_class(rows)
 end
 local fixed_codes = gan.randn(8, 1, opt.code):expand(8, classes, opt.code):reshape(-1, opt.code)
 
-local function generate(codes, labels)
-  G:eval()
-  local images = gan.no_grad(G, codes, labels)
-  G:train()
-  return images
-end
-
-local function draw(epoch)
-  run:image(("samples-%03d"):format(epoch), generate(fixed_codes, every_class(8)),
-    {columns = classes, range = {-1, 1}})
-  run:save{G = G, D = D}
+local function draw(epoch, _, part)
+  average:use(function() -- normalised by the batch: running statistics are of other weights
+    run:image(("samples-%03d"):format(epoch), gan.no_grad(G, fixed_codes, every_class(8)),
+      {columns = classes, range = {-1, 1}})
+    run:save{G = G, D = D}
+  end)
+  G_rate:reach(part)
+  D_rate:reach(part)
 end
 
 -- what the doctor looks at: as many of each class
 local watched = every_class(13):slice(1, 1, 128)
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = draw,
   doctor = gan.doctor{G, D, codes = opt.code,
     sample = function(codes) return G(codes, watched) end,
     score = function(x) return D(x, watched:slice(1, 1, #x)) end},
-  state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt},
+  state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, G_rate = G_rate, D_rate = D_rate,
+    average = average},
 }
-
-if opt.write > 0 then
-  local images, labels = {}, {}
-  for first = 1, opt.write, 500 do
-    local n = math.min(500, opt.write - first + 1)
-    labels[#labels + 1] = gan.randint(n, {hi = classes})
-    local x = generate(gan.randn(n, opt.code), labels[#labels])
-    images[#images + 1] = ((x + 1) * 127.5):round():to "uint8"
-  end
-  assert(gan.data.save_npz(opt.out .. "/generated.npz",
-    {images = gan.cat(images), labels = gan.cat(labels)}))
-end
+average:use(run.generated, run, opt.write, function(n)
+  local labels = gan.randint(n, {hi = classes})
+  return G(gan.randn(n, opt.code), labels), labels
+end, {range = {-1, 1}})
 print("pictures, metrics and weights are in " .. opt.out)

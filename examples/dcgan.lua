@@ -1,5 +1,6 @@
--- A deep convolutional GAN (Radford, Metz and Chintala 2016) on Fashion-MNIST: strided convolutions
--- in the discriminator, transposed ones in the generator, batch normalisation in both.
+-- A deep convolutional GAN (Radford, Metz and Chintala 2016): strided convolutions in the
+-- discriminator, transposed ones in the generator, batch normalisation in both. The learning rates
+-- fall in the course of training, and the pictures are those of the generator's averaged weights.
 --
 --   gan-lua examples/dcgan.lua --epochs 5 --out runs/dcgan
 
@@ -7,23 +8,21 @@ local gan = require "gan"
 local nn, optim, loss = gan.nn, gan.optim, gan.loss
 
 local opt = gan.opts{
-  "Trains a DCGAN on Fashion-MNIST; leaves pictures, metrics.jsonl and weights in a run folder.",
+  "Trains a DCGAN; leaves pictures, metrics.jsonl and weights in a run folder.",
   {"epochs", 5, "passes over the training images"},
+  {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
   {"batch_size", 64, "images in a batch"},
-  {"lr", 2e-4, "learning rate of both optimisers"},
+  {"lr", 2e-4, "learning rate of both optimisers in the beginning"},
   {"code", 100, "random numbers from which an image is decoded"},
   {"width", 64, "channels of the widest images; halve it for a quick look"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/dcgan", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  {"write", 0, "in the end, write so many generated images to generated.npz"},
+  run = "runs/dcgan",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
 
-local data = assert(gan.data.fashion_mnist{split = "train"})
+local data = assert(gan.data[opt.data]{split = "train"})
 local batches = gan.data.batches{
   data.images:slice(1, 1, opt.images), batch_size = opt.batch_size, shuffle = true,
   drop_last = true, range = {-1, 1},
@@ -49,6 +48,9 @@ nn.init.dcgan_(D)
 local G_params, D_params = G:parameters(), D:parameters()
 local G_opt = optim.Adam{G_params, lr = opt.lr, betas = {0.5, 0.999}}
 local D_opt = optim.Adam{D_params, lr = opt.lr, betas = {0.5, 0.999}}
+local G_rate = optim.CosineLR{G_opt, steps = opt.epochs, floor = 0.05}
+local D_rate = optim.CosineLR{D_opt, steps = opt.epochs, floor = 0.05}
+local average = optim.EMA{G, decay = 0.999, warmup = true}
 
 local function step(real)
   local fake = G(gan.randn(#real, opt.code))
@@ -64,6 +66,7 @@ local function step(real)
   local G_loss = loss.gan_generator_loss_logits(D(fake))
   G_loss:backward{inputs = G_params}
   G_opt:step()
+  average:update()
 
   return {D = D_loss, G = G_loss}
 end
@@ -71,18 +74,23 @@ end
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 local fixed_codes = gan.randn(64, opt.code) -- the same for every picture
 
-local function draw(epoch)
-  G:eval()
-  local images = gan.no_grad(G, fixed_codes)
-  G:train()
-  run:image(("samples-%03d"):format(epoch), images, {columns = 8, range = {-1, 1}})
-  run:save{G = G, D = D}
+local function draw(epoch, _, part)
+  average:use(function() -- normalised by the batch: running statistics are of other weights
+    local images = gan.no_grad(G, fixed_codes)
+    run:image(("samples-%03d"):format(epoch), images, {columns = 8, range = {-1, 1}})
+    run:save{G = G, D = D}
+  end)
+  G_rate:reach(part)
+  D_rate:reach(part)
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = draw,
   doctor = gan.doctor{G, D, codes = opt.code},
-  state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt},
+  state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, G_rate = G_rate, D_rate = D_rate,
+    average = average},
 }
+average:use(run.generated, run, opt.write, function(n) return G(gan.randn(n, opt.code)) end,
+  {range = {-1, 1}})
 print("pictures, metrics and weights are in " .. opt.out)

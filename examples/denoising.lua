@@ -16,12 +16,8 @@ local opt = gan.opts{
   {"batch_size", 128, "images in a batch"},
   {"lr", 2e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/denoising", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/denoising",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -71,18 +67,13 @@ end
 local clean = test.images:to(gan.config.real) / 255
 local noisy = corrupt(clean)
 local function restore(f)
-  local parts = {}
-  net:eval()
-  for first = 1, #noisy, 500 do
-    parts[#parts + 1] = gan.scope(gan.no_grad, f, noisy:slice(1, first, first + 499))
-  end
-  net:train()
-  return gan.cat(parts, {dim = 1}):reshape(clean:shape()):clamp{min = 0, max = 1}
+  return gan.metrics.features(f, noisy, {quiet = true}):reshape(clean:shape()):clamp{min = 0,
+    max = 1}
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   local restored = restore(net)
   local rows = {}
   for i, images in ipairs{clean, noisy, restored} do
@@ -90,12 +81,12 @@ local function after_epoch(epoch)
   end
   run:image(("restored-%03d"):format(epoch), gan.cat(rows, {dim = 1}), {columns = 10})
   run:save(net)
-  schedule:step()
+  schedule:reach(part)
   return {psnr = gan.metrics.psnr(restored, clean)}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {net = net, adam = adam, schedule = schedule},
 }

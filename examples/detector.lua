@@ -18,12 +18,8 @@ local opt = gan.opts{
   {"r1", 1.0, "weight of the penalty of D's slope at real samples"},
   {"noise", 0.1, "signals: standard deviation of the noise of those that do not belong"},
   {"code", 32, "random numbers that make a sample; width of the auto-encoder's code"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many samples"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/detector", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/detector",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -118,10 +114,12 @@ local function evaluate()
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = evaluate,
   doctor = gan.doctor{G, D, codes = opt.code},
   state = {G = G, D = D, A = A, G_opt = G_opt, D_opt = D_opt, A_opt = A_opt},
 }
-print(("area under the ROC curve: discriminator %.3f, auto-encoder %.3f"):format(auroc(D),
-  auroc(error_of_A)))
+local result = {discriminator = auroc(D), autoencoder = auroc(error_of_A)}
+run:result(result)
+print(("area under the ROC curve: discriminator %.3f, auto-encoder %.3f"):format(
+  result.discriminator, result.autoencoder))

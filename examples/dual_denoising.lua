@@ -20,12 +20,8 @@ local opt = gan.opts{
   {"batch_size", 128, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/dual_denoising", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/dual_denoising",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -39,22 +35,26 @@ local batches = gan.data.batches{train.images, batch_size = opt.batch_size, shuf
 local function degrade(images)
   return gan.noise[opt.noise](images, opt.level):clamp{min = 0, max = 1}:flatten(2)
 end
-local small = 784
 
-local function encoder(inputs)
-  return nn.Sequential{nn.Linear{inputs, 1000}, nn.ReLU{}, nn.Linear{1000, 500}, nn.ReLU{},
+local function encoder()
+  return nn.Sequential{nn.Linear{784, 1000}, nn.ReLU{}, nn.Linear{1000, 500}, nn.ReLU{},
     nn.Linear{500, opt.code}}
 end
-local function decoder(outputs)
+local function decoder()
   return nn.Sequential{nn.Linear{opt.code, 500}, nn.ReLU{}, nn.Linear{500, 1000}, nn.ReLU{},
-    nn.Linear{1000, outputs}, nn.Sigmoid{}}
+    nn.Linear{1000, 784}, nn.Sigmoid{}}
 end
 -- domain 1: noisy images, domain 2: clean ones
 local net = nn.MultiAutoencoder{
-  encoders = {encoder(small), encoder(784)}, decoders = {decoder(small), decoder(784)},
+  encoders = {encoder(), encoder()}, decoders = {decoder(), decoder()},
 }
+for name, p in net:named_parameters() do
+  if name:find "weight" then
+    nn.init.kaiming_normal_(p)
+  end
+end
 local adam = optim.Adam{net:parameters(), lr = opt.lr}
-local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.05}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.002}
 
 -- sum_i |decoder_i(encoder_i(x_i)) - x_i|^2 + distance |encoder_1(x_1) - encoder_2(x_2)|^2 ...
 local function step(images)
@@ -80,17 +80,17 @@ end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   local restored = translated()
   run:image(("translated-%03d"):format(epoch), gan.cat({picture(given:slice(1, 1, 10)),
     picture(restored:slice(1, 1, 10)), picture(clean:slice(1, 1, 10))}, {dim = 1}), {columns = 10})
   run:save(net)
-  schedule:step()
+  schedule:reach(part)
   return {psnr = gan.metrics.psnr(restored, clean)}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {net = net, adam = adam, schedule = schedule},
 }

@@ -12,21 +12,19 @@ local opt = gan.opts{
   "Trains dual auto-encoders of words; finds translations of words that training has not seen.",
   {"language", "spa", "beside English", choices = {"spa", "fra", "deu"}},
   {"held_out", 1000, "pairs that training does not see"},
+  {"validate", false, "hold out pairs of the training part instead: to choose settings by"},
   {"pairs", 12000, "pairs to train on, at most"},
-  {"code", 512, "width of the codes"},
+  {"code", 1024, "width of the codes"},
   {"distance", 0.1, "weight of the distance of the codes"},
   {"reconstruction", 0.005, "weight of the error of the letters"},
   {"contrast", 1.0, "weight of telling the words of a batch apart; the lecture's loss has 0"},
-  {"epochs", 30, "passes over the training pairs"},
+  {"temperature", 0.05, "of the contrast"},
+  {"epochs", 25, "passes over the training pairs"},
   {"batch_size", 256, "pairs in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"start", 0.05, "standard deviation of the first weights"},
   {"dropout", 0.5, "share of a word's letter groups that its encoder does not see"},
-  {"seed", 1, "start of the random numbers"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/dual_translation", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/dual_translation",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -36,7 +34,8 @@ gan.manual_seed(opt.seed)
 local LETTERS = 16
 local found = assert(gan.data.freedict{opt.language, longest = LETTERS})
 local order, words = gan.randperm(#found):totable(), {{}, {}}
-for k = 1, math.min(#found, opt.pairs + opt.held_out) do
+local n = math.min(#found, opt.pairs + opt.held_out) - (opt.validate and opt.held_out or 0)
+for k = 1, n do
   words[1][k], words[2][k] = table.unpack(found[order[k]])
 end
 local split = #words[1] - opt.held_out -- training pairs come first
@@ -76,6 +75,7 @@ local function step(english, other, english_letters, other_letters)
   local total, parts = loss.multi_view(net, {english, other}, {
     targets = {english_letters, other_letters}, error = letter_error,
     distance = opt.distance, contrast = opt.contrast,
+    temperature = opt.temperature,
   })
   adam:zero_grad()
   total:backward()
@@ -97,14 +97,15 @@ end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
-local function after_epoch()
-  schedule:step()
+local function after_epoch(_, _, part)
+  schedule:reach(part)
   run:save(net)
   return {precision = precision(1, 2)}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, run = run, step = step, compile = opt.compile,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, run = run, step = step,
+  compile = opt.compile,
   batches = gan.data.batches{
     training(vectors[1]), training(vectors[2]), training(letters[1]), training(letters[2]),
     batch_size = opt.batch_size, shuffle = true, drop_last = true,

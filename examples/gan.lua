@@ -15,12 +15,9 @@ local opt = gan.opts{
   {"batch_size", 128, "images in a batch"},
   {"lr", 2e-4, "learning rate of the generator, half of the discriminator's"},
   {"code", 64, "random numbers from which an image is decoded"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/gan", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  {"write", 0, "in the end, write so many generated images to generated.npz"},
+  run = "runs/gan",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -94,9 +91,11 @@ local function draw(epoch)
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = draw,
   doctor = gan.doctor{G, D, codes = opt.code},
   state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, average = average},
 }
+average:use(run.generated, run, opt.write, function(n) return G(gan.randn(n, opt.code)) end,
+  {range = {-1, 1}})
 print("pictures, metrics and weights are in " .. opt.out)

@@ -14,16 +14,13 @@ local opt = gan.opts{
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
   {"only", "", "names of objectives, separated by commas; default: all"},
   {"batch_size", 64, "images in a batch"},
-  {"lr", 2e-4, "learning rate of both optimisers"},
+  {"lr", 2e-4, "learning rate in the beginning; it falls to a twentieth"},
   {"code", 64, "random numbers from which an image is decoded"},
   {"width", 32, "channels of the widest images"},
   {"samples", 5000, "generated and real images that are compared"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop each after so many steps (0: do not)"},
-  {"out", "runs/compare", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "keep the objectives that are finished, go on with the one under way"},
+  {"write", 0, "for each, write so many generated images to generated.npz"},
+  run = "runs/compare", -- the steps and minutes are those of each
 }
 if not opt then return end
 
@@ -87,6 +84,9 @@ local function train_one(recipe)
   end
   local G_params = G:parameters()
   local G_opt, D_opt = optimizer(G_params), optimizer(D)
+  local G_rate = optim.CosineLR{G_opt, steps = opt.epochs, floor = 0.05}
+  local D_rate = optim.CosineLR{D_opt, steps = opt.epochs, floor = 0.05}
+  local average = optim.EMA{G, decay = 0.999, warmup = true}
   local clip = recipe.clip and gan.adversarial.clipping{D_opt, c = recipe.clip}
   local pair = loss.adversarial[recipe.pair or recipe.name]
 
@@ -106,6 +106,7 @@ local function train_one(recipe)
     local G_loss = pair.generator(D(G(gan.randn(#real, opt.code))), D(real):detach())
     G_loss:backward{inputs = G_params}
     G_opt:step()
+    average:update()
     return {D = D_loss, G = G_loss}
   end
 
@@ -114,15 +115,21 @@ local function train_one(recipe)
   local run = gan.report.run{opt.out .. "/" .. recipe.name, options = opt, resume = opt.resume}
   local doctor = gan.doctor{G, D, codes = opt.code}
   gan.train.loop{
-    epochs = opt.epochs, steps = opt.steps, batches = batches, run = run, step = step,
-    compile = opt.compile, doctor = doctor,
-    state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt},
+    epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
+    step = step, compile = opt.compile, doctor = doctor,
+    after_epoch = function(_, _, part)
+      G_rate:reach(part)
+      D_rate:reach(part)
+    end,
+    state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, G_rate = G_rate, D_rate = D_rate,
+      average = average},
   }
-  G:eval()
+  average:copy_to(G) -- normalised by the batch: running statistics are of other weights
   local f = metrics.features(function(codes) return features(G(codes)) end,
     gan.randn(opt.samples, opt.code))
   run:image("samples", gan.no_grad(G, gan.randn(64, opt.code)), {range = {-1, 1}})
   run:save{G = G, D = D}
+  run:generated(opt.write, function(n) return G(gan.randn(n, opt.code)) end, {range = {-1, 1}})
   local result = metrics.prdc(real_features, f)
   result.frechet = metrics.frechet(real_features, f)
   result.one_nn = metrics.one_nn(real_features, f).accuracy

@@ -14,20 +14,17 @@ local opt = gan.opts{
   {"languages", "spa,fra,deu", "beside English, in a list with commas"},
   {"held_out", 1000, "words that training does not see"},
   {"pairs", 8000, "words to train on, at most"},
-  {"code", 512, "width of the codes"},
+  {"code", 1024, "width of the codes"},
   {"distance", 0.1, "weight of the distance of the codes"},
   {"reconstruction", 0.005, "weight of the error of the letters"},
   {"contrast", 1.0, "weight of telling the words of a batch apart; the lecture's loss has 0"},
-  {"epochs", 30, "passes over the training words"},
+  {"temperature", 0.05, "of the contrast"},
+  {"epochs", 25, "passes over the training words"},
   {"batch_size", 256, "words in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"start", 0.05, "standard deviation of the first weights"},
   {"dropout", 0.5, "share of a word's letter groups that its encoder does not see"},
-  {"seed", 1, "start of the random numbers"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/multi_translation", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/multi_translation",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -94,6 +91,7 @@ local function step(...)
   local total, parts = loss.multi_view(net, views, {
     targets = targets, error = letter_error,
     distance = opt.distance / opt.code, contrast = opt.contrast,
+    temperature = opt.temperature,
   })
   adam:zero_grad()
   total:backward()
@@ -117,15 +115,15 @@ end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
-local function after_epoch()
-  schedule:step()
+local function after_epoch(_, _, part)
+  schedule:reach(part)
   run:save(net)
   return {precision = precision(1, 2)}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = gan.data.batches(rows), run = run,
-  step = step, compile = opt.compile, after_epoch = after_epoch,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, run = run,
+  batches = gan.data.batches(rows), step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {net = net, adam = adam, schedule = schedule},
 }
 

@@ -16,12 +16,8 @@ local opt = gan.opts{
   {"batch_size", 128, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/perturbation", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/perturbation",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -60,7 +56,7 @@ local function generate(how)
   end)
 end
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   local rows = {originals:slice(1, 1, 10), generate{}:slice(1, 1, 10)}
   for _ = 1, 4 do
     rows[#rows + 1] = generate{share = opt.share}:slice(1, 1, 10)
@@ -71,11 +67,11 @@ local function after_epoch(epoch)
   run:image(("perturbed-%03d"):format(epoch), gan.cat(rows, {dim = 1}):reshape(-1, 1, 28, 28),
     {columns = 10})
   run:save{encoder = encoder, decoder = decoder}
-  schedule:step()
+  schedule:reach(part)
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {encoder = encoder, decoder = decoder, adam = adam, schedule = schedule},
 }

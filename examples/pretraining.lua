@@ -18,12 +18,8 @@ local opt = gan.opts{
   {"lr", 1e-3, "learning rate"},
   {"sigma", 0.01, "standard deviation of the first weights"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/pretraining", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/pretraining",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -33,7 +29,7 @@ local test = assert(gan.data[opt.data]{split = "test"})
 local batches = gan.data.batches{
   train.images:slice(1, 1, opt.images), batch_size = opt.batch_size, shuffle = true,
 }
-local test_batches = gan.data.batches{test.images, batch_size = 500}
+local clean = test.images:flatten(2):to(gan.config.real) / 255
 
 local sizes = {784, 1000, 500, 250, 30}
 local encoder, decoder = {}, {}
@@ -55,6 +51,7 @@ local layers = gan.train.pretrain{
   encoder = encoder, decoder = decoder, optimiser = new_adam, error = loss.cross_entropy,
 }
 local adam = new_adam(net:parameters())
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.01}
 local pretraining = {stage = opt.pretrain and 1 or 0} -- 0: the whole net
 
 -- `stage` is an argument: a recorded step is made for each of its values
@@ -74,42 +71,34 @@ if opt.compile then
   step = gan.compile(step)
 end
 
+local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+
 local function test_error()
-  local sum = 0
-  for images in test_batches:epoch() do
-    sum = sum + gan.scope(gan.no_grad, function()
-      local flat = images:flatten(2)
-      return loss.squared_error(net(flat), flat, {reduction = "sum"}):item()
-    end)
-  end
-  return sum / #test.images
+  return gan.metrics.summed_error(gan.metrics.features(net, clean, {quiet = true}), clean)
 end
 
-local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
-local samples = test.images:slice(1, 1, 10):to(gan.config.real) / 255
-
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   if opt.pretrain then -- the next layer, and after the last the whole
     local stage = epoch // opt.layer_epochs + 1
     pretraining.stage = stage <= #layers and stage or 0
   end
-  local restored = gan.no_grad(net, samples:flatten(2)):reshape(10, 1, 28, 28)
-  run:image(("restored-%03d"):format(epoch), gan.cat({samples, restored}, {dim = 1}),
-    {columns = 10})
+  local samples = clean:slice(1, 1, 10)
+  run:image(("restored-%03d"):format(epoch), gan.cat({samples, gan.no_grad(net, samples)},
+    {dim = 1}):reshape(20, 1, 28, 28), {columns = 10})
   run:save(net)
+  schedule:reach(part)
   return {test = test_error()}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run, after_epoch = after_epoch,
-  step = function(images) return step(images, pretraining.stage) end,
-  state = {net = net, adam = adam, layers = layers, pretraining = pretraining},
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
+  step = function(images) return step(images, pretraining.stage) end, after_epoch = after_epoch,
+  state = {net = net, adam = adam, schedule = schedule, layers = layers, pretraining = pretraining},
 }
 
 -- what a net that gives the same picture for everything would reach
-local mean = train.images:slice(1, 1, opt.images):to(gan.config.real):mean{1} / 255
-local mean_error = gan.metrics.summed_error(mean:unsqueeze(1):expand(test.images:shape()),
-  test.images:to(gan.config.real) / 255)
+local mean = train.images:slice(1, 1, opt.images):flatten(2):to(gan.config.real):mean{1} / 255
+local mean_error = gan.metrics.summed_error(mean:unsqueeze(1):expand(clean:shape()), clean)
 local reached = test_error()
 run:result{error = reached, mean = mean_error, pretrained = opt.pretrain}
 print(("%s pre-training a test image's error is %.2f; the mean image's is %.2f"):format(

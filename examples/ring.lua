@@ -1,41 +1,44 @@
 -- A GAN on a mixture of Gaussians in the plane: eight on a ring, or twenty-five on a grid
 -- (examples/grid.lua). Here one sees what a GAN does wrong: which modes it finds, leaves out or
--- goes round between. With --pack 2 the discriminator judges two samples at a time (PacGAN).
+-- goes round between. What makes it right is a penalty of the discriminator's slope at real
+-- samples (R1): strong in the beginning, so that the samples spread over all modes, then fainter
+-- and fainter, so that they gather in them. Without it (--r1 0) modes are lost; with --pack 2 the
+-- discriminator judges two samples at a time (PacGAN).
 --
---   gan-lua examples/ring.lua --out runs/ring
+--   gan-lua examples/ring.lua --compile --out runs/ring
 
 local gan = require "gan"
 local nn, optim, loss = gan.nn, gan.optim, gan.loss
 
 local opt = gan.opts{
   "Trains a GAN on a mixture of Gaussians; leaves a picture of its samples over time.",
-  {"epochs", 20, "of 1000 steps each"},
+  {"epochs", 40, "of 1000 steps each"},
   {"data", "ring", "the mixture", choices = {"ring", "grid"}},
+  {"radius", 1.0, "of the ring; its Gaussians have a hundredth of it as standard deviation"},
   {"batch_size", 256, "samples in a batch"},
   {"lr", 1e-3, "learning rate of both optimisers in the beginning; it falls to 0"},
   {"loss", "non_saturating", "objective", choices = {"minimax", "non_saturating",
     "least_squares", "hinge", "relativistic"}},
-  {"r1", 0.0, "weight of the penalty of D's slope at real samples"},
-  {"pack", 2, "samples that D judges together"},
+  {"r1", 0.1, "weight of the penalty in the beginning"},
+  {"r1_end", 1e-6, "and after four fifths of the training"},
+  {"pack", 1, "samples that D judges together"},
   {"width", 128, "units of the hidden layers"},
-  {"seed", 1, "start of the random numbers"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/ring", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/ring",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
 
 -- the centres, and the standard deviation of each Gaussian
-local points, std = {}, opt.data == "ring" and 0.01 or 0.05
+local points, std, edge = {}, 0.05, 4.8
 if opt.data == "ring" then
+  std, edge = 0.01 * opt.radius, 1.3 * opt.radius
   for i = 1, 8 do
-    points[i] = {math.cos(i * math.pi / 4), math.sin(i * math.pi / 4)}
+    local angle = i * math.pi / 4
+    points[i] = {opt.radius * math.cos(angle), opt.radius * math.sin(angle)}
   end
 else
   for i = 0, 24 do
-    points[i + 1] = {i // 5 - 2, i % 5 - 2}
+    points[i + 1] = {2 * (i // 5 - 2), 2 * (i % 5 - 2)}
   end
 end
 local centers = gan.tensor(points)
@@ -59,6 +62,7 @@ local G_opt = optim.Adam{G_params, lr = opt.lr, betas = {0.5, 0.999}}
 local D_opt = optim.Adam{D_params, lr = opt.lr, betas = {0.5, 0.999}}
 local average = optim.EMA{G, decay = 0.999, warmup = true}
 local objective = loss.adversarial[opt.loss]
+local r1 = gan.tensor(opt.r1) -- a tensor, because it changes from step to step
 
 local function judge(x)
   return D(gan.adversarial.pack(x, opt.pack))
@@ -68,8 +72,7 @@ local function step(real)
   local fake = G(gan.randn(#real, code))
   D_opt:zero_grad()
   local D_loss = objective.discriminator(judge(real), judge(fake:detach()))
-  local penalty = opt.r1 > 0 and loss.r1_penalty(judge, real) * (opt.r1 / 2)
-  local total = penalty and D_loss + penalty or D_loss
+  local total = opt.r1 > 0 and D_loss + loss.r1_penalty(judge, real) * r1 / 2 or D_loss
   total:backward()
   D_opt:step()
 
@@ -84,14 +87,21 @@ end
 -- a thousand batches are an epoch; data without end need no more than a counter
 local place = {step = 0}
 local function batches()
-  place.step = place.step + 1
-  return place.step % 1001 > 0 and draw_real(opt.batch_size) or nil
+  if place.step > 0 and place.step % 1000 == 0 and not place.between then
+    place.between = true
+    return nil
+  end
+  place.between, place.step = false, place.step + 1
+  local part = place.step / (1000 * opt.epochs)
+  local rate = opt.lr * math.max(0.5 + 0.5 * math.cos(math.pi * math.min(part, 1)), 1e-3)
+  G_opt.lr, D_opt.lr = rate, rate
+  r1:fill_(opt.r1 * (opt.r1_end / math.max(opt.r1, opt.r1_end)) ^ math.min(1, part / 0.8))
+  return draw_real(opt.batch_size)
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
-local edge = opt.data == "ring" and 1.3 or 2.6
 
---- Samples as points of a picture; real ones grey behind them.
+--- Samples as points of a picture.
 local function plot(x)
   local size = 160
   local cell = ((x / edge + 1) * (size / 2)):floor():clamp{min = 0, max = size - 1}
@@ -99,29 +109,34 @@ local function plot(x)
   return gan.zeros(size * size):index_add(index, gan.ones(#x)):clamp{max = 1}:reshape(size, size)
 end
 
+--- How good n samples of the averaged generator are, and a plot of them.
+local function examine(n)
+  local x = average:use(gan.no_grad, G, gan.randn(n, code))
+  return gan.metrics.mixture(x, {centers = centers, std = std}), plot(x)
+end
+
 local real, frames = plot(draw_real(2500)), {}
-local function after(epoch)
-  local result
-  average:use(function()
-    local x = gan.no_grad(G, gan.randn(2500, code))
-    result = gan.metrics.mixture(x, {centers = centers, std = std})
-    frames[#frames + 1] = plot(x):keep()
-  end)
+local function after()
+  local result, frame = examine(2500)
+  frames[#frames + 1] = frame:keep()
   local pictures = {table.unpack(frames)}
   pictures[#pictures + 1] = real
   run:image("samples", gan.stack(pictures):unsqueeze(2), {background = 80})
   run:save{G = G, D = D}
-  for _, rate in ipairs{G_opt, D_opt} do
-    rate.lr = opt.lr * (1 - epoch / opt.epochs)
-  end
   return {modes = result.modes, quality = result.quality, kl = result.kl}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after,
   doctor = gan.doctor{G, D, codes = code, score = judge},
   state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, average = average, place = place,
     frames = frames},
 }
+local few, many = examine(2500), examine(50000)
+table.sort(many.spread)
+run:result{modes = few.modes, quality = few.quality, kl = few.kl, quality_of_many = many.quality,
+  narrowest = many.spread[1], widest = many.spread[#points]}
+print(("%d of %d modes, %.1f %% within three standard deviations, KL divergence %.4f"):format(
+  few.modes, #points, 100 * few.quality, few.kl))
 print("the samples after each epoch, and last the real ones, are in " .. opt.out .. "/samples.png")

@@ -19,11 +19,7 @@ local opt = gan.opts{
   {"rate", 8000, "samples in a second"},
   {"data", "", "a folder of WAV files to learn from"},
   {"images", 8192, "use only so many sounds"},
-  {"seed", 1, "start of the random numbers"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/signal", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/signal",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -122,7 +118,7 @@ local function after(epoch)
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after,
   doctor = gan.doctor{G, D, codes = opt.code},
   state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt},

@@ -10,7 +10,7 @@ local nn, optim, loss = gan.nn, gan.optim, gan.loss
 local opt = gan.opts{
   "Trains a sparse auto-encoder with tied weights and a classifier on its features.",
   {"sparsity", "k", "what keeps units silent", choices = {"k", "l1", "kl", "none"}},
-  {"active", 25, "k: units that stay active"},
+  {"active", 25, "k: units that stay active; many more at first, so that every unit learns"},
   {"eval_active", 50, "k: those that the classifier sees"},
   {"weight", 0.1, "l1, kl: weight of the penalty"},
   {"rate", 0.05, "kl: mean activity that each unit should have"},
@@ -20,12 +20,8 @@ local opt = gan.opts{
   {"batch_size", 128, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/sparse", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/sparse",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -54,7 +50,16 @@ local penalties = {
 }
 local penalty_of = penalties[opt.sparsity]
 
-local function step(images)
+-- how many units stay active: it is halved until, after half of the training, `active` remain
+local progress = {k = opt.active}
+local function decide(part)
+  progress.k = opt.sparsity == "k" and math.max(opt.active, 8 * opt.active >> (part * 6 // 1)) or 0
+end
+decide(0)
+
+-- `k` is an argument: a recorded step is made for each of its values
+local function step(images, k)
+  hidden.k = k
   local h = encoder(images)
   local error = loss.squared_error(decoder(h), images:flatten(2))
   local total = penalty_of and error + penalty_of(h) * opt.weight or error
@@ -66,45 +71,47 @@ end
 
 -- features of all images of a set; how many of them are not 0
 local function features(images)
-  net:eval()
-  local parts = {}
-  for first = 1, #images, 500 do
-    local x = images:slice(1, first, math.min(first + 499, #images))
-    parts[#parts + 1] = gan.scope(gan.no_grad, encoder, x:to(gan.config.real) / 255)
-  end
-  net:train()
-  return gan.cat(parts, {dim = 1})
+  return gan.metrics.features(encoder, images, {range = {0, 1}, quiet = true})
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   local strokes = layer.weight:detach():slice(1, 1, math.min(100, opt.units)):reshape(-1, 1, 28, 28)
   local scale = strokes:abs():amax({2, 3, 4}, {keepdim = true}) + 1e-8
   run:image(("weights-%03d"):format(epoch), strokes / scale, {columns = 10, range = {-1, 1}})
   run:save(net)
-  schedule:step()
+  schedule:reach(part)
+  decide(part)
   local h = features(test.images)
   return {active = gan.ne(h, 0):mean():item() * opt.units,
     dead = gan.eq(h:abs():amax{1}, 0):sum():item()}
 end
 
+if opt.compile then
+  step = gan.compile(step)
+end
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
-  step = step, compile = opt.compile, after_epoch = after_epoch,
-  state = {net = net, adam = adam, schedule = schedule},
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
+  step = function(images) return step(images, progress.k) end, after_epoch = after_epoch,
+  state = {net = net, adam = adam, schedule = schedule, progress = progress},
 }
 
 -- logistic regression on the features, on the pixels, and on untrained features of the same kind
 local function probe(x, y)
-  return (gan.metrics.linear_probe{x, train.labels, y, test.labels, classes = 10,
-    epochs = opt.probe_epochs, standardize = false, decay = 0})
+  local wrong, _, classifier = gan.metrics.linear_probe{x, train.labels, y, test.labels,
+    classes = 10, epochs = opt.probe_epochs, standardize = false, decay = 0}
+  return wrong, classifier
 end
 local function pixels(images) return images:flatten(2):to(gan.config.real) / 255 end
-local result = {error = probe(features(train.images), features(test.images)),
-  pixels = probe(pixels(train.images), pixels(test.images))}
+local wrong, classifier = probe(features(train.images), features(test.images))
+assert(gan.data.save_npz(run:path "probe.npz",
+  {weight = classifier.weight:detach(), bias = classifier.bias:detach()}))
 nn.init.kaiming_uniform_(layer.weight)
-result.untrained = probe(features(train.images), features(test.images))
+local result = {
+  error = wrong, pixels = (probe(pixels(train.images), pixels(test.images))),
+  untrained = (probe(features(train.images), features(test.images))),
+}
 run:result(result)
 print(("wrong test images of a linear classifier: %.2f %% by these features, %.2f %% by untrained "
   .. "ones, %.2f %% by pixels"):format(100 * result.error, 100 * result.untrained,

@@ -22,12 +22,8 @@ local opt = gan.opts{
   {"unroll", 0, "updates of the discriminator that the generator looks ahead"},
   {"r1", 0.0, "weight of the penalty of D's slope at real images"},
   {"samples", 26000, "generated images whose modes are counted"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many digits"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/stacked", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/stacked",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -119,6 +115,7 @@ local function batches()
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+local latest = {modes = 0, kl = math.huge}
 local fixed_codes = gan.randn(64, opt.code)
 
 local function count(epoch)
@@ -134,13 +131,16 @@ local function count(epoch)
   G:train()
   run:save{G = G, D = D, C = C}
   local modes = gan.metrics.label_modes(gan.cat(labels), {classes = 1000})
-  return {modes = modes.modes, kl = modes.kl}
+  latest.modes, latest.kl = modes.modes, modes.kl
+  return latest
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = count,
   doctor = gan.doctor{G, D, codes = opt.code, score = judge},
-  state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, C = C, place = place},
+  state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, C = C, place = place, latest = latest},
 }
+run:result(latest)
+print(("%d of 1000 modes, KL divergence %.3f"):format(latest.modes, latest.kl))
 print("pictures, metrics and weights are in " .. opt.out)

@@ -19,12 +19,9 @@ local opt = gan.opts{
   {"r1", 1.0, "weight of the penalty of D's slope"},
   {"code", 64, "random numbers of a code, and width of a style"},
   {"width", 32, "channels of the widest images"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/style", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  {"write", 0, "in the end, write so many generated images to generated.npz"},
+  run = "runs/style",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -141,9 +138,11 @@ local function draw(epoch)
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = draw,
   doctor = gan.doctor{G, D, codes = opt.code},
   state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, average = average},
 }
+average:use(run.generated, run, opt.write, function(n) return G(gan.randn(n, opt.code)) end,
+  {range = {-1, 1}})
 print("pictures, metrics and weights are in " .. opt.out)

@@ -12,18 +12,15 @@ local nn, optim, loss = gan.nn, gan.optim, gan.loss
 local opt = gan.opts{
   "Trains an auto-encoder of sentences and summarises manual pages by their codes.",
   {"words", 2000, "of the vocabulary, the most frequent"},
-  {"code", 64, "width of a sentence's code"},
-  {"hidden", 256, "units between words and code"},
+  {"code", 256, "width of a sentence's code"},
+  {"hidden", 512, "units between words and code"},
   {"drop", 0.3, "share of a sentence's words that the encoder does not see"},
-  {"epochs", 15, "passes over the sentences"},
+  {"epochs", 8, "passes over the sentences"},
   {"batch_size", 128, "sentences in a batch"},
   {"lr", 1e-3, "learning rate"},
-  {"seed", 1, "start of the random numbers"},
+  {"validate", false, "summarise pages of the training part instead: to choose settings by"},
   {"pages", 10000, "use only so many pages"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/summarize", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/summarize",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -31,7 +28,8 @@ gan.manual_seed(opt.seed)
 local pages = assert(gan.data.manual_pages())
 local order, held_out = gan.randperm(#pages):totable(), {}
 for i = 1, math.min(#pages // 3, 250) do
-  held_out[i] = pages[order[i]] -- their NAME lines are read by nobody before the end
+  -- their NAME lines are read by nobody before the end
+  held_out[i] = pages[order[opt.validate and #pages + 1 - i or i]]
 end
 
 -- every sentence as a bag of words: (1 + ln count) ln(1 + N / sentences with the word)
@@ -65,15 +63,18 @@ local function central(rows)
   return gan.matmul(rows, rows:mean{1}):argmax(1):item() // 1
 end
 
--- how a page is summarised: function(page) -> sentence
+local function by_codes(page)
+  return page.sentences[gan.scope(function() return central(encoder(bags(page.sentences))) end)]
+end
+
+-- how a page is summarised: function(page, its index) -> sentence
 local methods = {
-  codes = function(page)
-    return page.sentences[gan.scope(function() return central(encoder(bags(page.sentences))) end)]
-  end,
+  codes = by_codes,
   centroid = function(page)
     return page.sentences[gan.scope(function() return central(bags(page.sentences)) end)]
   end,
   lead = function(page) return page.sentences[1] end,
+  stranger = function(_, i) return by_codes(held_out[i % #held_out + 1]) end, -- the next page's
   random = function(page)
     return page.sentences[gan.randint({1}, {hi = #page.sentences}):item() // 1]
   end,
@@ -82,8 +83,8 @@ local methods = {
 local function rouge(method, times)
   local sum = 0
   for _ = 1, times or 1 do
-    for _, page in ipairs(held_out) do
-      sum = sum + gan.metrics.rouge(gan.no_grad(methods[method], page), page.summary)
+    for i, page in ipairs(held_out) do
+      sum = sum + gan.metrics.rouge(gan.no_grad(methods[method], page, i), page.summary)
     end
   end
   return 100 * sum / #held_out / (times or 1)
@@ -91,13 +92,13 @@ end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
-local function after_epoch()
+local function after_epoch(_, _, part)
   run:save{encoder = encoder, decoder = decoder}
-  schedule:step()
+  schedule:reach(part)
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {encoder = encoder, decoder = decoder, adam = adam, schedule = schedule},
 }
@@ -108,7 +109,7 @@ for i = 1, math.min(3, #held_out) do
     gan.no_grad(methods.codes, held_out[i]), held_out[i].summary))
 end
 local result = {pages = #held_out, random = rouge("random", 20)}
-for _, method in ipairs{"codes", "centroid", "lead"} do
+for _, method in ipairs{"codes", "centroid", "lead", "stranger"} do
   result[method] = rouge(method)
 end
 run:result(result)

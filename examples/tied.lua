@@ -15,12 +15,8 @@ local opt = gan.opts{
   {"batch_size", 128, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images: with few, the gap is larger"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/tied", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/tied",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -61,24 +57,19 @@ local function step(images)
 end
 
 local function error_on(net, images)
-  local sum, n = 0, math.min(#images, 10000)
-  for x in gan.data.batches{images:slice(1, 1, n), batch_size = 500}:epoch() do
-    sum = sum + gan.scope(gan.no_grad, function()
-      return loss.squared_error(net(x), x:flatten(2), {reduction = "sum"}):item()
-    end)
-  end
-  return sum / n
+  local x = images:slice(1, 1, math.min(#images, 10000)):flatten(2):to(gan.config.real) / 255
+  return gan.metrics.summed_error(gan.metrics.features(net, x, {quiet = true}), x)
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 local samples = test.images:slice(1, 1, 10):to(gan.config.real) / 255
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   local rows, values = {samples}, {}
   for _, name in ipairs(names) do
     rows[#rows + 1] = gan.no_grad(nets[name], samples):reshape(10, 1, 28, 28)
     values["test_" .. name] = error_on(nets[name], test.images)
-    schedules[name]:step()
+    schedules[name]:reach(part)
     run:save(nets[name], name) -- tied.safetensors, untied.safetensors
   end
   run:save(nets)
@@ -87,7 +78,7 @@ local function after_epoch(epoch)
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {tied = nets.tied, untied = nets.untied, adams = adams, schedules = schedules},
 }

@@ -16,7 +16,7 @@ local opt = gan.opts{
   "Trains a variational auto-encoder.",
   {"epochs", 10, "passes over the training images"},
   {"batch_size", 128, "images in a batch"},
-  {"lr", 1e-3, "learning rate; it falls to a hundredth"},
+  {"lr", 1e-3, "learning rate; it falls to zero"},
   {"code", 20, "numbers that describe an image"},
   {"hidden", 400, "units of a hidden layer"},
   {"iwae", 1, "draws for each image: more make the bound tighter"},
@@ -24,12 +24,8 @@ local opt = gan.opts{
   {"binary", true, "pixels are black or white, drawn anew at each use with their brightness"},
   {"samples", 50, "draws for the likelihood of the test images at the end (published: 5000)"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/vae", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/vae",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -51,7 +47,7 @@ local decoder = nn.Sequential{ name = "decoder",
   nn.Linear{h, 784}, -- logits: the brightness of a pixel is their sigmoid
 }
 local adam = optim.Adam{encoder, decoder, lr = opt.lr}
-local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.01}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.002, warmup = 1}
 
 local function encode(x) return encoder(x):chunk(2, 2) end
 
@@ -86,24 +82,28 @@ end
 -- estimates of -ln p of the test images: with one draw the bound, with many nearly the value
 local function likelihood(samples, images)
   return vae.evaluate{
-    encode = encode, decode = decoder, images = images, samples = samples, at = {1},
+    encode = encode, decode = decoder, images = images, samples = samples,
+    at = samples < 50 and {1} or {1, 5, 50},
     binarize = opt.binary,
   }
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
+run:generator{decoder, codes = opt.code, activation = "sigmoid", sizes = {1, 28, 28}}
 local fixed_codes = gan.randn(100, opt.code) -- the same for every picture
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   local images = gan.no_grad(decoder, fixed_codes):sigmoid():reshape(100, 1, 28, 28)
-  run:image(("samples-%03d"):format(epoch), images, {columns = 10})
+  if epoch % math.max(1, opt.epochs // 20) == 0 then
+    run:image(("samples-%03d"):format(epoch), images, {columns = 10})
+  end
   run:save{encoder = encoder, decoder = decoder}
-  schedule:step()
+  schedule:reach(part)
   return {test = likelihood(1, test.images)[1]}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
   state = {encoder = encoder, decoder = decoder, adam = adam, schedule = schedule},
 }
@@ -115,7 +115,7 @@ local x = test.images:flatten(2):to(gan.config.real) / 255
 x = opt.binary and gan.bernoulli(x) or x
 local l = likelihood(opt.samples, test.images)
 local result = {
-  nll = l[opt.samples], bound = l[1], samples = opt.samples,
+  nll = l[opt.samples], bound = l[1], bound_5 = l[5], bound_50 = l[50], samples = opt.samples,
   independent = -vae.log_bernoulli(logits:expand(x:shape()), x):mean():item(),
 }
 run:result(result)

@@ -16,12 +16,8 @@ local opt = gan.opts{
   {"batch_size", 128, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/vqvae", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/vqvae",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -43,6 +39,7 @@ local decoder = nn.Sequential{ name = "decoder",
   nn.Conv2d{32, 1, kernel_size = 3, padding = 1}, nn.Sigmoid{},
 }
 local adam = optim.Adam{encoder, quantizer, decoder, lr = opt.lr}
+local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.02}
 
 -- the first vectors are codes of images
 local first = train.images:slice(1, 1, math.min(500, #train.images)):to(gan.config.real) / 255
@@ -75,20 +72,22 @@ end
 
 local samples = test.images:slice(1, 1, 10):to(gan.config.real) / 255
 
-local function after_epoch(epoch)
+local function after_epoch(epoch, _, part)
   local restored = gan.no_grad(function() return decoder((quantizer(encoder(samples)))) end)
   run:image(("restored-%03d"):format(epoch), gan.cat({samples, restored}, {dim = 1}),
     {columns = 10})
   run:save{encoder = encoder, quantizer = quantizer, decoder = decoder}
+  schedule:reach(part)
   quantizer:revive(gan.no_grad(encoder, first)) -- vectors that no code is near begin anew
   local error, perplexity = test_error()
   return {test = error, vectors = perplexity}
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after_epoch,
-  state = {encoder = encoder, quantizer = quantizer, decoder = decoder, adam = adam},
+  state = {encoder = encoder, quantizer = quantizer, decoder = decoder, adam = adam,
+    schedule = schedule},
 }
 
 local bits = 49 * math.log(opt.vectors, 2)

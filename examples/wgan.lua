@@ -19,12 +19,9 @@ local opt = gan.opts{
   {"clip", 0.01, "c: the critic's weights stay in [-c, c]"},
   {"d_steps", 5, "updates of the critic for one of the generator"},
   {"code", 64, "random numbers from which an image is decoded"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/wgan", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  {"write", 0, "after every epoch, write so many generated images to a file"},
+  run = "runs/wgan",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -79,10 +76,12 @@ local fixed_codes = gan.randn(64, opt.code) -- the same for every picture
 local function draw(epoch)
   run:image(("samples-%03d"):format(epoch), gan.no_grad(G, fixed_codes), {range = {-1, 1}})
   run:save{G = G, D = critic}
+  run:generated(opt.write, function(n) return G(gan.randn(n, opt.code)) end,
+    {range = {-1, 1}, name = ("generated-%03d"):format(epoch)})
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = draw,
   doctor = gan.doctor{G, critic, codes = opt.code},
   state = {G = G, D = critic, G_opt = G_opt, D_opt = critic_opt},

@@ -17,12 +17,9 @@ local opt = gan.opts{
   {"d_steps", 5, "updates of the critic for one of the generator"},
   {"code", 64, "random numbers from which an image is decoded"},
   {"width", 32, "channels of the widest images"},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"steps", 0, "stop after so many steps (0: do not)"},
-  {"out", "runs/wgan_gp", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  {"write", 0, "after every epoch, write so many generated images to a file"},
+  run = "runs/wgan_gp",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -80,11 +77,13 @@ local function draw(epoch)
   average:use(function() -- batch statistics: those of the running average are of other weights
     run:image(("samples-%03d"):format(epoch), gan.no_grad(G, fixed_codes), {range = {-1, 1}})
     run:save{G = G, D = critic}
+    run:generated(opt.write, function(n) return G(gan.randn(n, opt.code)) end,
+      {range = {-1, 1}, name = ("generated-%03d"):format(epoch)})
   end)
 end
 
 gan.train.loop{
-  epochs = opt.epochs, steps = opt.steps, batches = batches, run = run,
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = draw,
   doctor = gan.doctor{G, critic, codes = opt.code},
   state = {G = G, D = critic, G_opt = G_opt, D_opt = critic_opt, average = average},

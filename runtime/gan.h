@@ -12,7 +12,14 @@
 ** exits, raises a signal or jumps.
 **
 ** Threads. A context and everything made from it belong to one thread at a time. Different
-** contexts are independent, and may be used by different threads at the same time.
+** contexts are independent, and may be used by different threads at the same time. The threads
+** that help with large ops are one team for the whole process; gan_set_threads limits it. They
+** start when they are first needed, take no signals and outlive contexts and Lua states. OpenBLAS
+** is set to one thread per call, also for a host that uses it itself.
+**
+** Processes. Parent and child of a fork both go on with contexts that no other thread was using;
+** the child's team is a new one. (So with OpenBLAS as built with pthreads. The one built with
+** OpenMP may leave a lock taken when another thread was inside it.)
 **
 ** Bases. C counts dimensions and positions from 0, negative ones from the end. *Values* of index
 ** tensors (labels, argmax, pooling positions) count from 1, as they do in Lua: such a tensor means
@@ -64,7 +71,9 @@ GAN_API gan_status gan_error(const gan_ctx *c);             /* GAN_OK when nothi
 GAN_API const char *gan_error_message(const gan_ctx *c);    /* [borrowed], "" when nothing failed */
 GAN_API void gan_clear_error(gan_ctx *c);
 
-GAN_API void gan_set_threads(int n);   /* process-wide; clamped to 1 .. 64 */
+/* The number of threads that an op may use, the caller's included, for the whole process: 1 .. 64.
+   At first that of the environment variable GAN_THREADS, else of the processors allowed. */
+GAN_API void gan_set_threads(int n);
 GAN_API int gan_threads(void);
 GAN_API void gan_seed(gan_ctx *c, uint64_t seed);
 

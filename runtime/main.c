@@ -37,6 +37,7 @@ static int exit_code; /* of a script that ends with an error; 0: EXIT_FAILURE */
 static volatile sig_atomic_t deferred; /* a training loop looks at `pending` after every step */
 static volatile sig_atomic_t pending;  /* the signal that came meanwhile; 0: none */
 static bool taken;                     /* the loop knows of it */
+static volatile sig_atomic_t failed;   /* an error was reported */
 
 /* Hook that raises an error in the chunk that was interrupted. */
 static void stop (lua_State *L, lua_Debug *ar) {
@@ -97,13 +98,28 @@ static int program_pending (lua_State *L) {
   return 1;
 }
 
-/* package.loaded["gan.program"]: what the library may ask of this program, and of no other host. */
+/* program.foreground() -> whether the terminal of the input is ours to read from */
+static int program_foreground (lua_State *L) {
+  lua_pushboolean(L, tcgetpgrp(STDIN_FILENO) == getpgrp());
+  return 1;
+}
+
+/*
+** package.loaded["gan.program"]: what the library may ask of this program, and of no other host.
+** signal and failed are the addresses of `pending` and of whether an error was reported, for C that
+** waits or that cleans up.
+*/
 static void open_program (lua_State *L) {
   static const luaL_Reg functions[] = {{"defer", program_defer},
                                        {"pending", program_pending},
+                                       {"foreground", program_foreground},
                                        {NULL, NULL}};
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   luaL_newlib(L, functions);
+  lua_pushlightuserdata(L, (void *)&pending);
+  lua_setfield(L, -2, "signal");
+  lua_pushlightuserdata(L, (void *)&failed);
+  lua_setfield(L, -2, "failed");
   lua_setfield(L, -2, "gan.program");
   lua_pop(L, 1);
 }
@@ -120,6 +136,7 @@ static int report (lua_State *L, int status) {
   if (status != LUA_OK) {
     const char *msg = lua_tostring(L, -1);
     if (msg == NULL) msg = "(error message not a string)";
+    failed = 1;
     message(progname, msg);
     lua_pop(L, 1);
   }
@@ -147,16 +164,24 @@ static int traceback (lua_State *L) {
   return 1;
 }
 
-/* lua_pcall with a traceback, during which Ctrl-C raises an error. */
+/*
+** lua_pcall with a traceback, during which Ctrl-C raises an error. Whoever deferred signals in it
+** and did not say that this is over (gan.poll in a loop that was left) is done with them now.
+*/
 static int docall (lua_State *L, int narg, int nres) {
   int status;
   int base = lua_gettop(L) - narg;
+  bool before = deferred;
   lua_pushcfunction(L, traceback);
   lua_insert(L, base);
   main_state = L;
   signal(SIGINT, on_interrupt);
   status = lua_pcall(L, narg, nres, base);
   signal(SIGINT, SIG_DFL);
+  if (deferred && !before) {
+    deferred = 0;
+    catch_sigterm(false);
+  }
   lua_remove(L, base);
   return status;
 }
@@ -168,6 +193,7 @@ enum { HAS_ERROR = 1, HAS_I = 2, HAS_V = 4, HAS_E = 8, HAS_ENV = 16, HAS_HELP = 
 static void print_usage (FILE *to) {
   fprintf(to,
           "usage: %s [options] [script [args]]\n"
+          "       %s command [args]\n"
           "Lua 5.4 with tensors, gradients and neural networks: local gan = require \"gan\"\n"
           "Available options are:\n"
           "  -e stat   execute string 'stat'\n"
@@ -180,7 +206,7 @@ static void print_usage (FILE *to) {
           "  --help    show this text\n"
           "  --        stop handling options\n"
           "  -         stop handling options and execute stdin\n",
-          progname);
+          progname, progname);
   fflush(to);
 }
 
@@ -330,9 +356,54 @@ static int push_script_args (lua_State *L) {
   return n;
 }
 
+/* Pushes the function gan.commands.NAME; false, and nothing is pushed, after an error. */
+static bool push_commands (lua_State *L, const char *name) {
+  int status;
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "gan.commands");
+  status = lua_pcall(L, 1, 1, 0);
+  if (report(L, status) != LUA_OK) return false;
+  lua_getfield(L, -1, name);
+  lua_remove(L, -2);
+  return true;
+}
+
+/* Whether `name` is a command: a bare word (`sample`), no file, and there is such a module. */
+static bool is_command (lua_State *L, const char *name) {
+  bool found;
+  if (strspn(name, "abcdefghijklmnopqrstuvwxyz") != strlen(name)) return false;
+  if (access(name, F_OK) == 0 || !push_commands(L, "exists")) return false;
+  lua_pushstring(L, name);
+  found = lua_pcall(L, 1, 1, 0) == LUA_OK && lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return found;
+}
+
+/* gan.commands.run(name, args...): what it returns is the program's exit code. */
+static int run_command (lua_State *L, const char *name) {
+  int status, n;
+  if (!push_commands(L, "run")) return LUA_ERRRUN;
+  lua_pushstring(L, name);
+  n = push_script_args(L);
+  status = docall(L, n + 1, 1);
+  if (status != LUA_OK) return report(L, status);
+  exit_code = (int)lua_tointeger(L, -1) & 255;
+  lua_pop(L, 1);
+  return exit_code ? LUA_ERRRUN : LUA_OK;
+}
+
+/* The commands, for --help. */
+static void print_commands (lua_State *L) {
+  if (!push_commands(L, "list")) return;
+  if (report(L, lua_pcall(L, 0, 1, 0)) != LUA_OK) return;
+  fputs(lua_tostring(L, -1), stdout);
+  lua_pop(L, 1);
+}
+
 static int run_script (lua_State *L, char **argv) {
   const char *name = argv[0];
   int status;
+  if (is_command(L, name)) return run_command(L, name);
   if (strcmp(name, "-") == 0 && strcmp(argv[-1], "--") != 0) name = NULL; /* stdin */
   status = luaL_loadfile(L, name);
   if (status == LUA_OK) status = docall(L, push_script_args(L), LUA_MULTRET);
@@ -353,12 +424,14 @@ static struct {
   int (*write_history)(const char *path);
   void (*stifle_history)(int max);
   char **(*matches)(const char *text, char *(*next)(const char *, int));
+  char **line;           /* what was typed so far */
   int *append_character; /* what to put after a completed word */
   int *over;             /* non-zero: no completion of file names when ours finds nothing */
 } edit;
 
 static const char completer_key = 0; /* registry: the Lua function that completes a word */
 static const char matches_key = 0;   /* registry: the words it returned */
+static int word_start;               /* where in the line the word begins */
 
 /* Called with 0 for the first match of a word and with more for each further one; NULL: no more. */
 static char *next_match (const char *text, int index) {
@@ -370,7 +443,8 @@ static char *next_match (const char *text, int index) {
     k = 0;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &completer_key);
     lua_pushstring(L, text);
-    if (lua_pcall(L, 1, 1, 0) != LUA_OK) lua_pushnil(L);
+    lua_pushlstring(L, edit.line ? *edit.line : "", edit.line ? (size_t)word_start : 0);
+    if (lua_pcall(L, 2, 1, 0) != LUA_OK) lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &matches_key);
   }
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &matches_key) == LUA_TTABLE &&
@@ -381,8 +455,8 @@ static char *next_match (const char *text, int index) {
 }
 
 static char **complete (const char *text, int start, int end) {
-  (void)start;
   (void)end;
+  word_start = start;
   if (edit.over) *edit.over = 1;
   if (edit.append_character) *edit.append_character = '\0';
   return edit.matches(text, next_match);
@@ -390,7 +464,7 @@ static char **complete (const char *text, int start, int end) {
 
 /* Looks for a library with readline's interface; `edit.readline` stays NULL when there is none. */
 static void open_edit (void) {
-  static char breaks[] = " \t\n\"'`><=;+-*/%^~#{}()[],|&!?";
+  static char breaks[] = " \t\n\"'`><=;+*/%^~#{}()[],|&!?.:";
   static char name[] = "gan-lua";
   static const char *const libraries[] = {"libedit.so.2", "libedit.so.0", "libedit.so"};
   const char *asked = getenv("GAN_LUA_READLINE");
@@ -407,22 +481,29 @@ static void open_edit (void) {
   *(void **)&edit.write_history = dlsym(lib, "write_history");
   *(void **)&edit.stifle_history = dlsym(lib, "stifle_history");
   *(void **)&edit.matches = dlsym(lib, "rl_completion_matches");
+  edit.line = dlsym(lib, "rl_line_buffer");
   edit.append_character = dlsym(lib, "rl_completion_append_character");
   edit.over = dlsym(lib, "rl_attempted_completion_over");
   if ((p = dlsym(lib, "rl_readline_name")) != NULL) *(char **)p = name;
   if ((p = dlsym(lib, "rl_completer_word_break_characters")) != NULL) *(char **)p = breaks;
+  if ((p = dlsym(lib, "rl_basic_word_break_characters")) != NULL) *(char **)p = breaks;
   if (edit.matches && (p = dlsym(lib, "rl_attempted_completion_function")) != NULL)
     *(char **(**)(const char *, int, int))p = complete;
 }
 
-/* reader.open(complete): complete(word) returns the list of words that it may become. */
+/*
+** reader.open(complete) -> the function before. complete(word, before) returns the list of words
+** that a word may become, given what is in front of it.
+*/
 static int reader_open (lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &completer_key);
+  lua_insert(L, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &completer_key);
   main_state = L;
   if (!edit.readline && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) open_edit();
-  return 0;
+  return 1;
 }
 
 static sigjmp_buf at_prompt;
@@ -513,6 +594,15 @@ static const luaL_Reg reader[] = {{"open", reader_open},
                                   {"call", reader_call},
                                   {NULL, NULL}};
 
+/* gan.program.reader: the line reader, for prompts within a run */
+static void open_reader (lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, "gan.program");
+  luaL_newlib(L, reader);
+  lua_setfield(L, -2, "reader");
+  lua_pop(L, 2);
+}
+
 /* require "gan.repl".run(reader); messages of the REPL carry no program name, as in lua.c */
 static int run_repl (lua_State *L) {
   const char *old = progname;
@@ -557,6 +647,9 @@ static int pmain (lua_State *L) {
   luaL_checkversion(L);
   if (args & HAS_HELP) {
     print_usage(stdout);
+    luaL_openlibs(L);
+    gan_openlibs(L);
+    print_commands(L);
     lua_pushboolean(L, 1);
     return 1;
   }
@@ -572,6 +665,7 @@ static int pmain (lua_State *L) {
   luaL_openlibs(L);
   gan_openlibs(L);
   open_program(L);
+  open_reader(L);
   create_arg_table(L, argv, argc, first);
   lua_gc(L, LUA_GCRESTART);
   lua_gc(L, LUA_GCINC, 0, 0, 0);

@@ -7,11 +7,7 @@ local pack = require "gan.checkpoint.pack"
 local support = require "tests.support"
 local fails, settle = support.fails, support.settle
 
-local lowest = 0
-while arg[lowest - 1] do
-  lowest = lowest - 1
-end
-local program = arg[lowest]
+local program = require("tests.support").program()
 local root = os.tmpname()
 os.remove(root)
 os.execute("mkdir " .. root)

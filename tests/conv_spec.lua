@@ -163,6 +163,51 @@ describe("convolution", function()
     end)
   end)
 
+  -- op, n, channels in, height, width, channels out, kernel, groups, activation
+  local large = {
+    { "conv2d", 61, 3, 24, 24, 20, 4, 1, "leaky_relu" },
+    { "conv2d", 53, 18, 16, 17, 20, 3, 1, "none" },
+    { "conv2d", 50, 40, 20, 20, 3, 3, 1, "tanh" }, { "conv2d", 57, 16, 24, 24, 16, 3, 16, "relu" },
+    { "conv2d", 40, 12, 20, 20, 44, 3, 2, "sigmoid" },
+    { "conv_transpose2d", 59, 16, 14, 14, 1, 4, 1, "tanh" },
+    { "conv_transpose2d", 45, 20, 12, 12, 34, 4, 1, "none" },
+    { "conv_transpose2d", 64, 33, 8, 9, 16, 3, 1, "relu" },
+  }
+  for _, e in ipairs(large) do
+    local op, n, ci, h, w, co, k, groups, activation = table.unpack(e)
+    it("has one gradient in one pass over a large batch: " .. table.concat(e, " "), function()
+      local threads = gan.threads()
+      finally(function()
+        gan.threads(threads)
+        gan.debug.force_composed(false)
+      end)
+      local a, b = co, ci // groups
+      if op == "conv_transpose2d" then a, b = ci, co // groups end
+      local x = gan.require_grad(gan.randn(n, ci, h, w))
+      local weight = gan.require_grad(gan.randn(a, b, k, k) * 0.1)
+      local bias = gan.require_grad(gan.randn(co))
+      local options = { stride = 2, padding = 1, groups = groups, activation = activation }
+      local function gradients(leaves)
+        local y = gan[op](x, weight, bias, options)
+        return table.pack(gan.grad((y * y):sum(), leaves))
+      end
+      local leaves = { x, weight, bias }
+      gan.debug.force_composed(true)
+      local wanted = gradients(leaves)
+      gan.debug.force_composed(false)
+      for _, count in ipairs{ 1, 2, 3 } do
+        gan.threads(count)
+        local all, again = gradients(leaves), gradients(leaves)
+        for i, leaf in ipairs(leaves) do
+          local what = ("gradient %d, %d threads"):format(i, count)
+          close(what, all[i], wanted[i])
+          assert(all[i]:bytes() == again[i]:bytes(), what .. ": other bits")
+          close(what .. ", alone", gradients({ leaf })[1], wanted[i])
+        end
+      end
+    end)
+  end
+
   it("gives the same bits every time and on every call", function()
     gan.scope(function()
       local x, w = gan.randn(8, 16, 14, 14), gan.require_grad(gan.randn(32, 16, 4, 4))

@@ -4,10 +4,7 @@
 local gan = require "gan"
 local killing = require "tests.killing"
 
-local lowest = 0
-while arg[lowest - 1] do
-  lowest = lowest - 1
-end
+local program = require("tests.support").program()
 
 local has_data = gan.data.fashion_mnist{ split = "test" } ~= nil
 
@@ -22,7 +19,7 @@ if has_data and not gan.data.mnist{ split = "test" } then
 end
 
 local function run(name, options)
-  local pipe = assert(io.popen(("%s%s examples/%s.lua %s 2>&1"):format(stand_in, arg[lowest], name,
+  local pipe = assert(io.popen(("%s%s examples/%s.lua %s 2>&1"):format(stand_in, program, name,
     options)))
   local text = pipe:read "a"
   return pipe:close(), text
@@ -31,10 +28,11 @@ end
 -- example -> options of a short run, the field of its log that must fall (nil: be finite) and to
 -- which part of its value; further files that it leaves
 local examples = {
-  wgan = { "--images 160 --batch-size 16 --d-steps 2 --epochs 3", "G" },
+  wgan = { "--images 160 --batch-size 16 --d-steps 2 --epochs 3 --write 10", "G", nil,
+    "generated-001.npz" },
   wgan_gp = { "--images 96 --batch-size 16 --d-steps 2 --width 4 --epochs 3", "penalty" },
-  conditional_gan = { "--images 96 --batch-size 16 --width 4 --epochs 3 --lr 0.002", "D", 0.95,
-    "samples-002.png" },
+  conditional_gan = { "--images 96 --batch-size 16 --width 4 --epochs 3 --lr 0.002 --write 12", "D",
+    0.95, "generated.npz" },
   ring = { "--batch-size 64 --epochs 3", "D", nil, "samples.png" },
   stacked_mnist = { "--images 300 --batch-size 8 --width 4 --d-width 4 --samples 500 --epochs 3 "
     .. "--pack 2 --unroll 2", "kl" },

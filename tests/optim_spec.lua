@@ -272,6 +272,20 @@ describe("schedules", function()
     return list, schedule, opt
   end
 
+  it("go to a part of their course", function()
+    local opt = optim.SGD{ gan.nn.Linear{ 1, 1 }, lr = 1 }
+    local schedule = optim.CosineLR{ opt, steps = 2 }
+    for part, lr in pairs{ [0] = 1, [0.5] = 0.5, [1] = 0 } do
+      schedule:reach(part)
+      near(lr, opt.groups[1].lr)
+    end
+    assert.has_error(function() schedule:reach(1.5) end,
+      "optim.schedule: a part lies between 0 and 1, not 1.5")
+    local endless = optim.ExponentialLR{ opt, gamma = 0.5 }
+    assert.has_error(function() endless:reach(0.5) end,
+      "optim.schedule: only a schedule with an end ('steps') can reach a part of it")
+  end)
+
   it("set the rates of their formulas", function()
     local function check(expected, make)
       for i, lr in ipairs(rates(make, #expected)) do

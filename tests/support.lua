@@ -3,6 +3,21 @@ local gan = require "gan"
 
 local support = {}
 
+--- The program under test, by a path that is good in every folder.
+function support.program()
+  local lowest = 0
+  while arg[lowest - 1] do
+    lowest = lowest - 1
+  end
+  if arg[lowest]:find "^/" then
+    return arg[lowest]
+  end
+  local pipe = assert(io.popen "pwd")
+  local here = pipe:read "l"
+  pipe:close()
+  return here .. "/" .. arg[lowest]
+end
+
 --- Calls f and demands an error whose message matches the pattern.
 function support.fails(pattern, f, ...)
   local ok, message = pcall(f, ...)

@@ -97,6 +97,12 @@ describe("options of a script", function()
     assert.same({ "file", "x" }, { opt[1], opt[2] })
   end)
 
+  it("include those of every training script, with the folder of the run", function()
+    local opt = gan.opts{ { "epochs", 2 }, run = "runs/x", args = { "--minutes", "3" } }
+    assert.same({ 2, 1, 0, 3.0, "runs/x", false, false }, { opt.epochs, opt.seed, opt.steps,
+      opt.minutes, opt.out, opt.compile, opt.resume })
+  end)
+
   it("explain what is wrong in one plain line", function()
     assert.equal("unknown option --epoch, did you mean --epochs?", message_of(read, "--epoch", "3"))
     assert.equal("--epochs: 2.5 is not an integer", message_of(read, "--epochs", "2.5"))
@@ -198,6 +204,40 @@ describe("the training loop", function()
     end
     gan.train.loop(o)
     assert.same({ 6, 2 }, { steps, epochs })
+  end)
+
+  it("stops after a number of minutes, also in a resumed run, and schedules follow", function()
+    local out, parts, steps = folder(), {}, 0
+    local function go(resume)
+      local o = setup_run{ run = gan.report.run{ out, resume = resume }, epochs = 1000,
+        minutes = 0.2 / 60, state = { note = { 1 } },
+        after_epoch = function(_, _, part) parts[#parts + 1] = part end }
+      local inner = o.step
+      o.step = function(...)
+        local stop = gan.files.time() + 0.02
+        while gan.files.time() < stop do end
+        steps = steps + 1
+        return inner(...)
+      end
+      gan.train.loop(o)
+    end
+    go(false)
+    assert.is_true(steps >= 1 and steps <= 10, steps .. " steps")
+    assert.equal(1, parts[#parts])
+    for i = 2, #parts do
+      assert.is_true(parts[i] >= parts[i - 1] and parts[i - 1] > 0)
+    end
+    local before = steps
+    go(true) -- its time is up already
+    assert.equal(before, steps)
+  end)
+
+  it("tells what part of its epochs is done", function()
+    local parts = {}
+    gan.train.loop(setup_run{ epochs = 4, after_epoch = function(_, _, part)
+      parts[#parts + 1] = part
+    end })
+    assert.same({ 0.25, 0.5, 0.75, 1.0 }, parts)
   end)
 
   it("leaves a readable folder when it is interrupted, and passes the error on", function()

@@ -6,47 +6,17 @@
 
 local gan = require "gan"
 local options = require "gan.options"
+local core = require "gan.help.core" -- records of what is written in C and is no op
 
 local help = {}
 
 -- the parts of the library that are written in Lua, in the order in which they are listed
-local parts = { "nn", "nn.init", "optim", "loss", "data", "image", "train", "metrics", "report",
-  "noise", "vae", "onnx", "json", "files" }
+local parts = { "nn", "nn.init", "optim", "loss", "data", "data.augment", "image", "train",
+  "train.progress", "metrics", "report", "checkpoint", "adversarial", "noise", "vae", "onnx", "mpi",
+  "ranks", "json", "show", "poll", "pretty", "options", "help", "repl" }
 
--- what gan itself has besides ops: name, summary, and for some the module whose first comment says
--- more
-local core = {
-  { "tensor", "tensor(value, {dtype=, shape=}): a tensor from a number, nested table or bytes" },
-  { "manual_seed", "manual_seed(n): starts the generator again; same seed, same numbers" },
-  { "grad", "grad(y, x..., {create_graph=}): gradients of y, without touching x:grad()" },
-  { "no_grad", "no_grad(f, ...): calls f without recording a graph" },
-  { "Function", "Function{forward=, backward=}: an op of your own, written in Lua" },
-  { "scope", "scope(f, ...): frees the tensors made in f at its end, except its results" },
-  { "keep", "keep(x): lets x outlive the scope it was made in" },
-  { "memory", "memory(): bytes in use, their peak, numbers of tensors and graph nodes" },
-  { "memory_limit", "memory_limit(bytes): the most that tensors may use; nil: no limit" },
-  { "threads", "threads(n): sets or tells the number of threads" },
-  { "compile", "compile(step): records a training step and replays it", "compile" },
-  { "profile", "profile(f, ...): where the time of f(...) goes, op by op", "profile" },
-  { "gradcheck", "gradcheck(f, x...): compares gradients with finite differences" },
-}
-
--- what is written in C and has no comment to be found
-local written_in_c = {
-  ["files.load_idx"] = "files.load_idx(path) -> tensor, or nil and a message: IDX, plain or gzip",
-  ["files.read_image"] =
-    "files.read_image(path, {channels=}) -> uint8 (C, H, W), or nil and a message",
-  ["files.write_png"] = "files.write_png(path, x): uint8 (C, H, W) or (H, W) as a PNG file",
-  ["files.save_safetensors"] = "files.save_safetensors(path, {name = tensor}, {key = text})",
-  ["files.load_safetensors"] = "files.load_safetensors(path) -> {name = tensor}, {key = text}",
-  ["files.replace"] = "files.replace(path, bytes): writes a file as a whole or not at all",
-  ["files.mkdir"] = "files.mkdir(path): makes a folder, with its parents",
-  ["files.time"] = "files.time() -> seconds of a clock that is never set back",
-  ["files.isatty"] = "files.isatty(fd=1) -> whether a file descriptor is a terminal",
-  ["files.terminal_width"] = "files.terminal_width() -> columns, or nil without a terminal",
-  ["files.crc32"] = "files.crc32(bytes, crc=0) -> checksum, continued from that of earlier bytes",
-  ["files.sources"] = "files.sources(name) -> text of a Lua module inside the binary; their names",
-}
+-- what gan itself has besides: functions, each explained at the head of its file
+local wholes = { "compile", "doctor", "gradcheck", "opts", "profile" }
 
 -- ---- ops ----------------------------------------------------------------------------------------
 
@@ -86,8 +56,9 @@ local function signature(record)
   for i, o in ipairs(record.outputs) do
     outputs[i] = o.name
   end
-  return ("%s(%s) -> %s"):format(record.name, table.concat(positional, ", "),
-    table.concat(outputs, ", "))
+  return (record.prefix or "gan.") .. record.name
+    .. (record.is_value and "" or ("(%s)"):format(table.concat(positional, ", ")))
+    .. (#outputs > 0 and " -> " .. table.concat(outputs, ", ") or "")
 end
 
 local kind_names = {
@@ -96,6 +67,7 @@ local kind_names = {
   number = "number", int = "integer", bool = "true or false", dim = "dimension, from 1",
   dims = "dimensions, from 1", ints = "integer or list", shape = "sizes",
   index = "position, from 1", text = "string", dtype = '"float32", "uint8" or "int64"',
+  value = "any value", callable = "function", count = "positive integer",
 }
 
 local function param_line(p)
@@ -114,8 +86,8 @@ local function summary(text)
 end
 
 local function op_text(record)
-  local lines = { "gan." .. signature(record) }
-  local first = record.params[1]
+  local lines = { signature(record) }
+  local first = not record.prefix and record.params[1]
   if first and (first.kind == "tensor" or first.kind == "any" or first.kind == "operand"
       or first.kind == "anyoperand" or first.kind == "labels") then
     lines[#lines + 1] = ("also as a method: %s:%s(...)"):format(first.name, record.name)
@@ -135,12 +107,23 @@ local function op_text(record)
   return table.concat(lines, "\n")
 end
 
-local function find_op(name)
+--- The records of an op, or of what else is written in C: "conv2d", "backward", "files.list". There
+-- are two of what is both a function and a method, such as "grad".
+local function find_records(name)
+  local found = {}
   for _, record in ipairs(gan.ops()) do
-    if record.name == name or (name == "repeat" and record.name == "tile") then
-      return record
+    if record.name == (core.aliases[name] or name) then
+      return { record }
     end
   end
+  for _, record in ipairs(core) do
+    local family = record.family
+    if (record.name == name and (family == "gan" or family == "tensor"))
+        or family .. "." .. record.name == name then
+      found[#found + 1] = record
+    end
+  end
+  return found
 end
 
 -- ---- what is written in Lua ---------------------------------------------------------------------
@@ -162,7 +145,7 @@ end
 local function read_comments(list, module)
   local comment
   for line in ((gan.files.sources(module) or "") .. "\n"):gmatch("(.-)\r?\n") do
-    local start, more = line:match("^%-%-%- ?(.*)$"), line:match("^%-%- ?(.*)$")
+    local start, more = line:match "^%s*%-%-%- ?(.*)$", line:match "^%s*%-%- ?(.*)$"
     if start then
       comment = { start }
     elseif comment and more then
@@ -182,10 +165,10 @@ local function blocks(part)
   if blocks_of[part] then
     return blocks_of[part]
   end
-  local list = {}
-  read_comments(list, "gan." .. part)
+  local list, name = {}, debug.getmetatable(gan).parts[part] or "gan." .. part
+  read_comments(list, name)
   for _, module in ipairs(gan.files.sources()) do
-    if module:sub(1, #part + 5) == "gan." .. part .. "." then
+    if module:sub(1, #name + 1) == name .. "." then
       read_comments(list, module)
     end
   end
@@ -200,23 +183,24 @@ end
 --- The comment that documents `part.name`, or nil.
 local function comment_of(part, name)
   local full = "^%s*" .. escape(part .. "." .. name) .. "%f[^%w_]"
-  if written_in_c[part .. "." .. name] then
-    return written_in_c[part .. "." .. name]
-  end
   local last = part:match("[^.]+$")
   local short = "^%s*" .. escape(last .. "." .. name) .. "%f[^%w_]"
   local definition = "%f[%w_]" .. escape(name) .. "%s*[=(]"
   local by_code
   for _, block in ipairs(blocks(part)) do
-    if block.text:find(full) or block.text:find(short) then
+    local text = block.text:gsub("^gan%.", "")
+    if text:find(full) or text:find(short) then
       return block.text
     elseif block.code:find("^function%s.*" .. definition)
         or block.code:find("^[%w_.]*" .. definition)
-        or block.code:find("^local function " .. escape(name) .. "%s*%(") then
+        or block.code:find("^local function " .. escape(name) .. "%s*%(")
+        or block.code:find("^local " .. escape(name) .. "%s*=") then
       by_code = by_code or block.text
     end
   end
-  return by_code
+  local own = not by_code and gan.files.sources(("gan.%s.%s"):format(part, name))
+    and blocks(part .. "." .. name)[1]
+  return by_code or own and own.text
 end
 
 --- Sorted names of what a part offers.
@@ -254,9 +238,17 @@ local function listing()
     end
     lines[#lines + 1] = ("  %-20s %s"):format(record.name, summary(record.doc))
   end
-  lines[#lines + 1] = "\ngan:"
-  for _, entry in ipairs(core) do
-    lines[#lines + 1] = ("  %-20s %s"):format(entry[1], entry[2])
+  for _, record in ipairs(core) do
+    if record.family ~= family then
+      family = record.family
+      lines[#lines + 1] = "\n" .. (family == "tensor" and "methods of tensors" or family) .. ":"
+    end
+    lines[#lines + 1] = ("  %-20s %s"):format(record.name, summary(record.doc))
+  end
+  lines[#lines + 1] = ""
+  for _, name in ipairs(wholes) do
+    lines[#lines + 1] = ("  %-20s %s"):format(name,
+      (summary(blocks(name)[1].text):gsub("^gan%.", "")))
   end
   for _, part in ipairs(parts) do
     local names = names_in(part)
@@ -279,6 +271,9 @@ local function unknown(topic)
     if summary(record.doc):lower():find(topic:lower(), 1, true) then
       found[#found + 1] = record.name
     end
+  end
+  for _, record in ipairs(core) do
+    names[#names + 1] = record.name
   end
   for _, part in ipairs(parts) do
     for _, name in ipairs(names_in(part)) do
@@ -316,42 +311,119 @@ local function name_of(v)
       end
     end
   end
-  for _, entry in ipairs(core) do
-    if rawequal(gan[entry[1]], v) then
-      return entry[1]
+  for _, record in ipairs(core) do
+    local t = record.family == "gan" and gan or record.family == "tensor" and gan.methods
+      or gan[record.family]
+    if rawequal(t[record.name], v) then
+      return record.family == "gan" and record.name or record.family .. "." .. record.name
+    end
+  end
+  for _, name in ipairs(wholes) do
+    if rawequal(gan[name], v) then
+      return name
     end
   end
   return tostring(v)
 end
 
+--- "{in_features, out_features, bias=true}": what has no `=` may be given by position, what is in
+-- brackets has no default and may be left out.
+local function options_text(fields)
+  local list = {}
+  for i, field in ipairs(fields) do
+    local default, sign = default_text(field), i > fields.positional and "=" or ""
+    list[i] = default and field.name .. "=" .. default
+      or field.optional and "[" .. field.name .. sign .. "]" or field.name .. sign
+  end
+  return "{" .. table.concat(list, ", ") .. "}"
+end
+
+--- The names of a Lua function's parameters; nil for what is written in C and for values.
+local function parameter_names(f)
+  local meta = debug.getmetatable(f)
+  local is_table = type(f) == "table" and type(meta) == "table"
+  f = is_table and meta.__call or f
+  local info = type(f) == "function" and debug.getinfo(f, "Su")
+  if not info or info.what == "C" then
+    return nil
+  end
+  local names = {}
+  for i = is_table and 2 or 1, info.nparams do
+    names[#names + 1] = debug.getlocal(f, i)
+  end
+  names[#names + 1] = info.isvararg and "..." or nil
+  return names
+end
+
+--- "nn.Linear{in_features, out_features, bias=true}", "loss.l1(h)": how something is called. What
+-- takes a table of options and nothing else is called with braces.
+local function call_of(name, f)
+  local names, fields = parameter_names(f), options.fields_of(f)
+  if not names then
+    return name .. (type(f) == "function" and "(...)" or "")
+  elseif not fields or names[#names] == "..." then
+    return ("%s(%s)"):format(name, table.concat(names, ", "))
+  elseif #names <= 1 then
+    return name .. options_text(fields)
+  end
+  names[#names] = options_text(fields)
+  return ("%s(%s)"):format(name, table.concat(names, ", "))
+end
+
+--- About a value of the user's that was asked for by `name`: its type, and what a table offers.
+function help.value(v, name)
+  if gan.is_tensor(v) then
+    return name .. " is a " .. gan.pretty.tensor(v, true)
+  elseif type(v) == "function" then
+    local info = debug.getinfo(v, "S")
+    return ("%s is a function%s"):format(name, info.what == "C" and " written in C"
+      or (", %s line %d; ??%s shows it"):format(info.short_src, info.linedefined, name))
+  elseif type(v) == "table" and getmetatable(v) then
+    return name .. " is " .. tostring(v)
+  end
+  return ("%s is a %s: %s"):format(name, type(v), gan.pretty(v))
+end
+
 --- The text about a topic (a name, or the function itself); without one, the list of everything.
-function help.text(topic)
+-- With `known_only`, nil where there is no such topic.
+function help.text(topic, known_only)
   if topic == nil then
     return listing()
   end
   topic = type(topic) == "string" and topic:gsub("^gan%.", "") or name_of(topic)
-  local record = find_op(topic)
-  if record then
-    return op_text(record)
+  local texts = {}
+  for i, record in ipairs(find_records(topic)) do
+    texts[i] = op_text(record)
+  end
+  if #texts > 0 then
+    return table.concat(texts, "\n\n")
   end
   for _, part in ipairs(parts) do
     if part == topic and part_table(part) then
       return part_text(part)
     end
   end
-  for _, entry in ipairs(core) do
-    if entry[1] == topic then
-      local more = entry[3] and blocks(entry[3])[1]
-      return "gan." .. entry[2] .. (more and "\n\n" .. more.text or "")
+  for _, name in ipairs(wholes) do
+    if name == topic then
+      local text = blocks(name)[1].text
+      return (text:match "^gan%.[%w_]+%b()" or call_of("gan." .. name, gan[name])) .. "\n\n" .. text
     end
   end
   local part, name = find_in_parts(topic)
   if part then
     local text = comment_of(part, name)
-    return part .. "." .. name .. "\n\n" .. (text or "(no description)")
+    return call_of(part .. "." .. name, part_table(part)[name]) .. "\n\n"
+      .. (text or "(no description)")
   end
-  return unknown(topic)
+  return not known_only and unknown(topic) or nil
 end
+
+-- what scripts/reference makes its pages of
+help.sources = {
+  core = core, parts = parts, wholes = wholes, part_table = part_table, blocks = blocks,
+  comment_of = comment_of, call_of = call_of, signature = signature, default_text = default_text,
+  kind_names = kind_names, parameter_names = parameter_names,
+}
 
 return setmetatable(help, {
   __call = function(_, topic)

@@ -69,21 +69,41 @@ local function folder_of(path)
   return path:match("^(.*[^/])/+[^/]*$")
 end
 
---- image.save(path, x, {range=, columns=, padding=, background=}) -> true, or nil and a message
---
--- Writes a PNG file, atomically, making its folder. x is (C, H, W) with 1 to 4 channels, or (H, W),
--- uint8 or with values from range[1] to range[2] (default 0 to 1); (N, C, H, W) becomes a grid.
-function image.save(path, x, given)
-  local o = options.check("image.save", given or {},
-    "; columns:count? padding:int=2 range:any? background:int=0")
-  if type(path) ~= "string" or not gan.is_tensor(x) then
-    error("image.save: takes a path and a tensor", 2)
-  elseif x:dim() == 4 then
+--- One picture, uint8 (C, H, W) or (H, W), of what is given to image.save and image.encode.
+local function picture(name, x, given)
+  local o = options.check(name, given or {},
+    "; columns:count? padding:int=2 range:any? background:int=0", 4)
+  if x:dim() == 4 then
     x = image.grid(x, given)
   elseif x:dim() ~= 2 and x:dim() ~= 3 then
-    error("image.save: a picture is (C, H, W) or (H, W), not (" .. table.concat(x:shape(), " x ")
-      .. ")", 2)
+    error(name .. ": a picture is (C, H, W) or (H, W), not (" .. table.concat(x:shape(), " x ")
+      .. ")", 3)
   end
+  return to_bytes(x, check_range(name, x, o.range))
+end
+
+--- image.encode(x, {range=, columns=, padding=, background=}) -> string
+--
+-- The bytes of a PNG file, for those who send or keep it themselves. x is (C, H, W) with 1 to 4
+-- channels, or (H, W), uint8 or with values from range[1] to range[2] (default 0 to 1);
+-- (N, C, H, W) becomes a grid.
+function image.encode(x, given)
+  if not gan.is_tensor(x) then
+    error("image.encode: takes a tensor", 2)
+  end
+  return gan.scope(function()
+    return gan.files.encode_png(picture("image.encode", x, given)):bytes()
+  end)
+end
+
+--- image.save(path, x, {range=, columns=, padding=, background=}) -> true, or nil and a message
+--
+-- Writes the PNG that image.encode makes as a file, atomically, making its folder.
+function image.save(path, x, given)
+  if type(path) ~= "string" or not gan.is_tensor(x) then
+    error("image.save: takes a path and a tensor", 2)
+  end
+  local pixels = picture("image.save", x, given)
   local folder = folder_of(path)
   if folder then
     local ok, message = gan.files.mkdir(folder)
@@ -91,7 +111,7 @@ function image.save(path, x, given)
       return nil, message
     end
   end
-  return gan.files.write_png(path, to_bytes(x, check_range("image.save", x, o.range)))
+  return gan.files.write_png(path, pixels)
 end
 
 --- image.load(path, {channels=, size=, fit="crop"}) -> uint8 (C, H, W), or nil and a message

@@ -28,6 +28,10 @@ local parts = {
   compile = "gan.compile",
   adversarial = "gan.adversarial",
   doctor = "gan.doctor",
+  mpi = "gan.mpi",
+  ranks = "gan.ranks",
+  show = "gan.show",
+  poll = "gan.train.poll",
 }
 
 -- Where package.loaded was emptied, the library is loaded again, and all of it: its parts share
@@ -37,6 +41,7 @@ for key in pairs(parts) do
 end
 
 return setmetatable(gan, {
+  parts = parts,
   __index = function(self, key)
     local part = parts[key] and require(parts[key])
     if part ~= nil then

@@ -7,6 +7,7 @@ local json = {}
 
 local MAX_DEPTH = 200
 
+--- Stands for null, in what decode returns and for encode.
 json.null = setmetatable({}, { __tostring = function() return "null" end })
 
 local array_meta = { __name = "json.array" }

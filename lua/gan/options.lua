@@ -11,6 +11,8 @@
 --
 -- A misspelt option is an error that names the nearest one: Lua itself would ignore it.
 
+local gan = require "gan"
+
 local options = {}
 
 --- The number of single-letter edits (insert, delete, replace, swap) between two words.
@@ -173,10 +175,46 @@ local function take(name, field, v, level)
   return value
 end
 
+local asking -- what fields_of waits for
+
+--- The options that a function of the library takes, as options.parse gives them; nil where it
+-- takes none. The function is called, but only up to the point where it checks its options.
+function options.fields_of(f)
+  local meta = debug.getmetatable(f)
+  if type(f) ~= "function" then
+    f = type(meta) == "table" and meta.__call
+  end
+  local info = type(f) == "function" and debug.getinfo(f, "S")
+  if not info then
+    return nil
+  end
+  local text = info.source:find "^=gan%." and gan.files.sources(info.source:sub(2))
+  local n, checks = 0, false
+  for line in ((text or "") .. "\n"):gmatch "(.-)\n" do
+    n = n + 1
+    checks = checks or n >= info.linedefined and n <= info.lastlinedefined
+      and line:find("options.check(", 1, true) ~= nil
+  end
+  if not checks then
+    return nil
+  end
+  local found
+  asking = function(fields)
+    found = fields
+    error "asked"
+  end
+  pcall(f, {}, {}, {})
+  asking = nil
+  return found
+end
+
 --- Checks the option table `given` of the constructor `name` against `spec`.
 -- Returns a new table with every option under its name, defaults filled in. Errors point at the
 -- caller's caller (`level` 3), that is, at the line where the constructor was used.
 function options.check(name, given, spec, level)
+  if asking then
+    asking(options.parse(spec))
+  end
   level = (level or 3) + 1
   if type(given) ~= "table" then
     error(("%s: takes one table, as in %s{...}, not %s"):format(name, name,

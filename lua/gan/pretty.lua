@@ -8,7 +8,8 @@
 
 local pretty = {}
 
-local LIMIT = 1000 -- elements up to which a tensor is shown whole
+local LIMIT = 1000 -- elements up to which a tensor is shown whole by tostring
+local LINES = 300  -- and by gan.pretty, which is for the screen
 local WIDTH = 80
 
 --- The positions 1..n that are shown along a dimension; 0 stands for those left out.
@@ -106,9 +107,9 @@ local function row(parts, indent)
   return "[" .. table.concat(lines, "\n" .. indent .. " ") .. "]"
 end
 
-local function body(x)
+local function body(x, limit)
   local shape, axes = x:shape(), {}
-  local edge = x:numel() <= LIMIT and math.maxinteger // 4 or #shape <= 3 and 3 or #shape <= 5 and 2
+  local edge = x:numel() <= limit and math.maxinteger // 4 or #shape <= 3 and 3 or #shape <= 5 and 2
     or 1
   for d, n in ipairs(shape) do
     axes[d] = shown(n, edge)
@@ -135,19 +136,48 @@ local function body(x)
   return block(1, "  ")
 end
 
---- The text of a tensor.
-function pretty.tensor(x)
+local function number(v)
+  return v == math.floor(v) and math.abs(v) < 1e7 and ("%.0f"):format(v) or ("%.4g"):format(v)
+end
+
+--- ", -1.2 to 3.4, mean 0.01": what the values of a tensor of several elements are like; how many
+-- of them are NaN or infinite, which do not count.
+local function summary(x)
+  local gan = require "gan"
+  if x:numel() < 2 then
+    return ""
+  end
+  return gan.no_grad(gan.scope, function()
+    local y = x:to(gan.config.real)
+    local good = y:abs():lt(math.huge) -- false for NaN
+    local n = math.tointeger(good:sum():item())
+    local text, zero = "", gan.zeros(1)
+    if n > 0 then
+      local low = n == x:numel() and y or gan.where(good, y, zero + math.huge)
+      local high = n == x:numel() and y or gan.where(good, y, zero - math.huge)
+      text = (", %s to %s, mean %s"):format(number(low:amin():item()), number(high:amax():item()),
+        number(gan.where(good, y, zero):sum():item() / n))
+    end
+    local nans = math.tointeger(y:isnan():sum():item())
+    return text .. (nans > 0 and (", %d NaN"):format(nans) or "")
+      .. (x:numel() - n - nans > 0 and (", %d infinite"):format(x:numel() - n - nans) or "")
+  end)
+end
+
+--- The text of a tensor; with `summarise`, its range and mean are told as well.
+function pretty.tensor(x, summarise)
   local shape = x:shape()
   local head = ("tensor (%s) %s"):format(table.concat(shape, " x "), x:dtype())
   if x:requires_grad() then
     head = head .. (x:is_leaf() and ", requires grad" or ", has a gradient")
   end
+  head = head .. (summarise and summary(x) or "")
   if x:numel() == 0 then
     return head .. "  []"
   elseif #shape == 0 then
     return head .. "  " .. texts(x, {})[1]:match("%S+")
   end
-  return head .. "\n  " .. body(x)
+  return head .. "\n  " .. body(x, summarise and LINES or LIMIT)
 end
 
 local function key_text(k)
@@ -231,7 +261,7 @@ end
 return setmetatable(pretty, {
   __call = function(_, v)
     if is_tensor(v) then
-      return pretty.tensor(v)
+      return pretty.tensor(v, true)
     end
     return pretty.value(v)
   end,

@@ -11,6 +11,7 @@
 #include "graph.h"
 #include "op.h"
 #include "profile.h"
+#include "ranks.h"
 #include "tape.h"
 
 /* A leaf that received a gradient, and what a pass around this one had collected for it. */
@@ -27,6 +28,7 @@ typedef struct {
   int nleaves, leaves_size;
   bool all_leaves; /* every leaf is wanted */
   bool retain;
+  bool averages; /* gradients of shared leaves are averaged over the ranks of a job */
   uint64_t outer, outer_level; /* the pass that this one runs inside of (a custom function's) */
 } gan_walk;
 
@@ -86,12 +88,19 @@ static bool asked_for (const gan_node *n) {
   return false;
 }
 
+/* Counts what each shared leaf is to get from a node. */
+static void await_parts (gan_node *n) {
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i].leaf && n->in[i].leaf->shared && gan_wants(n, i)) n->in[i].leaf->awaited++;
+}
+
 /* Ascending: the producers of a node's inputs are decided before it. */
 static void mark_needed (gan_walk *w) {
   for (int k = 0; k < w->n; k++) {
     gan_node *n = w->nodes[k];
     for (int i = 0; i < n->nin && !n->runs; i++) n->runs = gan_wants(n, i);
     n->needed = n->runs || asked_for(n);
+    if (w->averages && n->runs) await_parts(n);
   }
 }
 
@@ -195,6 +204,18 @@ static bool run_node (gan_walk *w, gan_node *n, gan_tensor **gx) {
   return true;
 }
 
+/* A node has run, or no gradient came to it: leaves that wait for no other go to the ranks. */
+static bool hand_over (gan_walk *w, gan_node *n) {
+  gan_ctx *c = w->c;
+  for (int i = 0; i < n->nin; i++) {
+    gan_tensor *leaf = n->in[i].leaf;
+    if (!leaf || !leaf->shared || !gan_wants(n, i) || --leaf->awaited > 0) continue;
+    if (leaf->pending_pass == c->pass && !gan_ranks_give(c, leaf)) return false;
+  }
+  gan_ranks_poke(c);
+  return !c->status;
+}
+
 /* One node: keep what was asked for, run, drop what is used up. */
 static bool visit_node (gan_walk *w, gan_node *n) {
   gan_ctx *c = w->c;
@@ -213,6 +234,7 @@ static bool visit_node (gan_walk *w, gan_node *n) {
     gan_frame_close(c);
     if (gx && gx != few) gan_free(c, gx, bytes);
   }
+  if (ok && w->averages && n->runs) ok = hand_over(w, n);
   for (int k = 0; k < n->nout; k++) {
     gan_release(n->gy[k]);
     n->gy[k] = NULL;
@@ -246,7 +268,8 @@ static bool walk (gan_walk *w, gan_tensor *y, gan_tensor *gy, bool record) {
   if (!(gy = seed(c, y, gy))) return false;
   if (!y->node) {
     bool wanted = w->all_leaves || (y->wanted & c->level);
-    return !wanted || deposit_leaf(w, y, gy);
+    return !wanted || (deposit_leaf(w, y, gy) &&
+                       (!w->averages || !y->shared || gan_ranks_give(c, y)));
   }
   if (!collect(w, y->node)) return false;
   mark_needed(w);
@@ -271,8 +294,11 @@ static void finish (gan_walk *w) {
   for (int k = 0; k < w->n; k++) {
     gan_node *n = w->nodes[k];
     n->busy = false;
-    for (int i = 0; i < n->nin; i++)
-      if (n->in[i].leaf) n->in[i].leaf->wanted &= ~c->level;
+    for (int i = 0; i < n->nin; i++) {
+      if (!n->in[i].leaf) continue;
+      n->in[i].leaf->wanted &= ~c->level;
+      if (w->averages) n->in[i].leaf->awaited = 0;
+    }
     for (int i = 0; i < n->nout; i++) {
       gan_release(n->gy[i]);
       gan_release(n->kept[i]);
@@ -332,12 +358,29 @@ static bool settle_all (gan_walk *w, bool record) {
   return ok;
 }
 
+/* Steps whose gradients go to other processes are not recorded, and have gradients of first order
+   only: what comes back from the ranks is a number. */
+static void start_averaging (gan_walk *w, bool create_graph) {
+  gan_ctx *c = w->c;
+  w->averages = gan_ranks_at_work(c) && !c->status;
+  if (!w->averages) return;
+  if (c->tape) gan_tape_refuse(c, "its gradients are averaged over the processes of a job");
+  if (create_graph)
+    gan_fail(c, GAN_EGRAPH, "gradients that are averaged over the processes of a job have no graph "
+             "(gan.grad gives those of this process)");
+  else if (w->outer)
+    gan_fail(c, GAN_EGRAPH, "a backward inside the backward of a function cannot be averaged over "
+             "the processes of a job (use gan.grad)");
+  gan_ranks_begin(c);
+}
+
 bool gan_backward (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int ninputs, gan_tensor **inputs,
                    bool retain_graph, bool create_graph) {
   if (c->status || !y) return false;
   gan_walk w;
   start(&w, c, retain_graph);
   w.all_leaves = ninputs <= 0;
+  start_averaging(&w, create_graph);
   for (int i = 0; i < ninputs; i++) {
     if (inputs[i]->node || !inputs[i]->requires_grad) {
       gan_fail(c, GAN_EGRAPH, "input %d is not a leaf that requires a gradient", i + 1);
@@ -347,6 +390,7 @@ bool gan_backward (gan_ctx *c, gan_tensor *y, gan_tensor *gy, int ninputs, gan_t
   }
   bool ok = !c->status && walk(&w, y, gy, create_graph);
   for (int i = 0; i < ninputs; i++) inputs[i]->wanted &= ~c->level;
+  if (w.averages) ok = gan_ranks_end(c, ok);
   ok = ok && settle_all(&w, create_graph);
   for (int k = 0; ok && k < w.nleaves; k++) { /* nothing below can fail */
     gan_tensor *leaf = w.leaves[k].leaf, *old = leaf->grad;

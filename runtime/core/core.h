@@ -19,6 +19,7 @@ typedef struct gan_op gan_op;
 typedef struct gan_arg gan_arg;
 typedef struct gan_tape gan_tape;
 typedef struct gan_replay gan_replay;
+typedef struct gan_ranks gan_ranks;
 
 /* ---- storage and tensor ------------------------------------------------------------------- */
 
@@ -39,6 +40,7 @@ struct gan_tensor {
   bool requires_grad; /* a leaf that collects gradients */
   bool planned;       /* belongs to the plan of a compiled step */
   bool is_number;     /* made from a Lua number: has no dtype of its own in comparisons */
+  bool shared;        /* leaf: its gradients are averaged over the ranks of a job, see ranks.h */
   gan_ctx *c;
   uint64_t id; /* never given twice in a context */
   gan_storage *st;
@@ -52,6 +54,7 @@ struct gan_tensor {
   gan_tensor *pending;        /* leaf: gradient of the backward pass under way, counted */
   uint64_t pending_pass;      /* the pass that `pending` belongs to */
   uint64_t wanted;            /* leaf: a bit for each pass under way that asks for its gradient */
+  int64_t awaited;            /* shared leaf: inputs of nodes that still have to give their part */
 };
 
 /* ---- context ------------------------------------------------------------------------------ */
@@ -76,6 +79,11 @@ typedef struct {
   uint64_t seed;
   uint64_t counter; /* next unused block of four 32-bit numbers */
 } gan_rng;
+
+/* Rows first .. first + rows - 1 of a batch of `total`; 0 rows: there is no share. */
+typedef struct {
+  int64_t first, rows, total;
+} gan_share;
 
 struct gan_ctx {
   gan_status status;
@@ -107,6 +115,8 @@ struct gan_ctx {
   uint64_t ids;   /* numbers given to tensors and storages */
   gan_tape *tape; /* what writes down the operations; NULL: nothing does */
   gan_replay *plan; /* the replay under way: tensors come from it; NULL: none */
+  gan_ranks *ranks; /* the job of which this process is one; NULL: none */
+  gan_share share;  /* of the batch that its processes work on together */
   int64_t io_faults, io_after; /* tests: so many file operations fail after so many good ones */
   int io_error;                /* with this errno; 0: the process is killed */
 };
@@ -217,10 +227,26 @@ uint64_t gan_rng_take(gan_rng *r, int64_t n);
 /* Philox 4x32-10: four independent 32-bit numbers for (seed, counter). */
 void gan_philox(uint64_t seed, uint64_t counter, uint32_t out[4]);
 
-/* y[i] for i in [0, n), from the context's generator, the same for any number of threads. */
-void gan_fill_uniform(gan_ctx *c, int64_t n, gan_real *y, double lo, double hi); /* [lo, hi) */
-void gan_fill_normal(gan_ctx *c, int64_t n, gan_real *y, double mean, double std);
-void gan_fill_mask(gan_ctx *c, int64_t n, gan_real *y, double p, double value); /* or 0 */
+/* Fills a dense tensor from the context's generator in the order of its memory, the same for any
+   number of threads. */
+void gan_fill_uniform(gan_ctx *c, gan_tensor *y, double lo, double hi); /* [lo, hi) */
+void gan_fill_normal(gan_ctx *c, gan_tensor *y, double mean, double std);
+void gan_fill_mask(gan_ctx *c, gan_tensor *y, double p, double value); /* or 0 */
+
+/* Which numbers of a sequence a tensor gets. Without a share element i gets number i. A tensor with
+   (once or twice) as many rows as the share has is a part of one with as many as the whole batch,
+   and gets what that part would get. */
+typedef struct {
+  int64_t whole;           /* numbers of the sequence */
+  int64_t pieces, length;  /* consecutive ones: so many pieces of so many elements */
+  int64_t skip, stride;    /* piece k begins with number k stride + skip */
+} gan_excerpt;
+
+gan_excerpt gan_excerpt_of(const gan_ctx *c, const gan_tensor *y);
+
+static inline int64_t gan_excerpt_at (const gan_excerpt *p, int64_t i) {
+  return i / p->length * p->stride + p->skip + i % p->length;
+}
 
 /* ---- profile.c ---------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include "../kernels/isa.h"
 #include "op.h"
 #include "profile.h"
+#include "ranks.h"
 #include "tape.h"
 
 /* ---- contexts ----------------------------------------------------------------------------- */
@@ -29,6 +30,7 @@ static void pop_to (gan_ctx *c, int mark) {
 void gan_close (gan_ctx *c) {
   if (!c) return;
   gan_profile_stop(c);
+  gan_ranks_close(c);
   pop_to(c, 0);
   gan_free(c, c->temps, (size_t)c->temps_size * sizeof *c->temps);
   gan_free(c, c->marks, (size_t)c->marks_size * sizeof *c->marks);

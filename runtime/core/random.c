@@ -2,8 +2,11 @@
 ** random.c - the generator of a context: Philox 4x32-10, counter-based.
 **
 ** The state is a seed and a counter. A number depends on the seed, on the counter at which its
-** tensor started and on its place in the tensor, so the thread count changes nothing.
+** tensor started and on its place in the tensor, so the thread count changes nothing, and a rank of
+** a job finds its part of a tensor without the rest.
 */
+#include <string.h>
+
 #include "../kernels/random.h"
 #include "core.h"
 
@@ -49,20 +52,52 @@ static void fill_groups (void *ud, int64_t lo, int64_t hi, int worker) {
   j->fn(j->seed, j->counter, lo * GAN_RANDOM_GROUP, end < j->n ? end : j->n, j->y, j->a, j->b);
 }
 
-static void fill (gan_ctx *c, gan_random_fn *fn, int64_t n, gan_real *y, double a, double b) {
+/* Numbers skip .. skip + n - 1 of the sequence that begins at a counter. */
+static void fill_piece (gan_ctx *c, gan_random_fn *fn, uint64_t counter, int64_t skip, int64_t n,
+                        gan_real *y, double a, double b) {
+  int64_t head = skip % GAN_RANDOM_GROUP;
+  counter += (uint64_t)(skip / GAN_RANDOM_GROUP) * GAN_RANDOM_BLOCKS;
+  if (head) { /* it begins within a group */
+    gan_real group[GAN_RANDOM_GROUP];
+    int64_t k = GAN_RANDOM_GROUP - head < n ? GAN_RANDOM_GROUP - head : n;
+    fn(c->rng.seed, counter, 0, GAN_RANDOM_GROUP, group, a, b);
+    memcpy(y, group + head, (size_t)k * sizeof *y);
+    y += k;
+    n -= k;
+    counter += GAN_RANDOM_BLOCKS;
+  }
   if (n <= 0) return;
-  fill_job j = { fn, c->rng.seed, gan_rng_take(&c->rng, n), n, y, a, b };
+  fill_job j = { fn, c->rng.seed, counter, n, y, a, b };
   gan_parallel((n - 1) / GAN_RANDOM_GROUP + 1, GRAIN, fill_groups, &j);
 }
 
-void gan_fill_uniform (gan_ctx *c, int64_t n, gan_real *y, double lo, double hi) {
-  fill(c, GAN_KERNEL(gan_random)->uniform, n, y, lo, hi);
+gan_excerpt gan_excerpt_of (const gan_ctx *c, const gan_tensor *y) {
+  const gan_share *s = &c->share;
+  int64_t n = y->numel, rows = y->ndim ? y->shape[0] : 0, row = rows ? n / rows : 0;
+  bool outermost = y->ndim && (rows == 1 || y->stride[0] == row);
+  if (!c->ranks || s->rows < 1 || !n || !outermost || (rows != s->rows && rows != 2 * s->rows))
+    return (gan_excerpt){ n, 1, n ? n : 1, 0, n };
+  int64_t pieces = rows / s->rows;
+  return (gan_excerpt){ pieces * s->total * row, pieces, s->rows * row, s->first * row,
+                     s->total * row };
 }
 
-void gan_fill_normal (gan_ctx *c, int64_t n, gan_real *y, double mean, double std) {
-  fill(c, GAN_KERNEL(gan_random)->normal, n, y, mean, std);
+static void fill (gan_ctx *c, gan_random_fn *fn, gan_tensor *t, double a, double b) {
+  gan_excerpt p = gan_excerpt_of(c, t);
+  if (t->numel <= 0) return;
+  uint64_t counter = gan_rng_take(&c->rng, p.whole);
+  for (int64_t k = 0; k < p.pieces; k++)
+    fill_piece(c, fn, counter, k * p.stride + p.skip, p.length, gan_reals(t) + k * p.length, a, b);
 }
 
-void gan_fill_mask (gan_ctx *c, int64_t n, gan_real *y, double p, double value) {
-  fill(c, GAN_KERNEL(gan_random)->mask, n, y, p, value);
+void gan_fill_uniform (gan_ctx *c, gan_tensor *y, double lo, double hi) {
+  fill(c, GAN_KERNEL(gan_random)->uniform, y, lo, hi);
+}
+
+void gan_fill_normal (gan_ctx *c, gan_tensor *y, double mean, double std) {
+  fill(c, GAN_KERNEL(gan_random)->normal, y, mean, std);
+}
+
+void gan_fill_mask (gan_ctx *c, gan_tensor *y, double p, double value) {
+  fill(c, GAN_KERNEL(gan_random)->mask, y, p, value);
 }

@@ -65,7 +65,7 @@ static gan_tensor *header_new (gan_ctx *c, gan_dtype dtype, int ndim, gan_storag
   t->refs = 1;
   t->dtype = (uint8_t)dtype;
   t->ndim = (uint8_t)ndim;
-  t->requires_grad = t->is_number = t->planned = false;
+  t->requires_grad = t->is_number = t->planned = t->shared = false;
   t->c = c;
   t->id = ++c->ids;
   t->st = s;
@@ -74,6 +74,7 @@ static gan_tensor *header_new (gan_ctx *c, gan_dtype dtype, int ndim, gan_storag
   t->out_index = 0;
   t->grad = t->pending = NULL;
   t->wanted = t->pending_pass = 0;
+  t->awaited = 0;
   c->mem.tensors++;
   if (c->tape) gan_tape_tensor_made(c, t);
   return t;

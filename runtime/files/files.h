@@ -61,6 +61,7 @@ typedef struct {
 
 bool gan_scan_folder(gan_ctx *c, const char *path, gan_folder_entry **entries, size_t *n);
 
+bool gan_protect_file(gan_ctx *c, const char *path); /* takes the rights of all but the owner */
 double gan_seconds(void);                           /* monotonic clock */
 int gan_terminal_width(int fd);                     /* columns; 0 when fd is not a terminal */
 uint32_t gan_crc32(uint32_t crc, const void *data, size_t bytes); /* start with 0 */
@@ -97,7 +98,10 @@ typedef struct {
 gan_tensor *gan_read_picture(gan_ctx *c, const char *path, int channels,
                              const gan_picture_size *size);
 
-/* Writes uint8 (1..4 channels, height, width) or (height, width) as PNG, atomically. */
+/* The PNG of uint8 (1..4 channels, height, width) or (height, width): its bytes, uint8 (size). */
+gan_tensor *gan_encode_png(gan_ctx *c, gan_tensor *image);
+
+/* Writes the same as a file, atomically. */
 bool gan_write_png(gan_ctx *c, const char *path, gan_tensor *image);
 
 /* ---- safetensors.c, safetensors_read.c ---------------------------------------------------- */

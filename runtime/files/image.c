@@ -80,7 +80,16 @@ gan_tensor *gan_read_picture (gan_ctx *c, const char *path, int channels,
   return out;
 }
 
-bool gan_write_png (gan_ctx *c, const char *path, gan_tensor *image) {
+/* A copy of what stb made, and an end to that. */
+static gan_tensor *take (gan_ctx *c, uint8_t *png, int size) {
+  const int64_t n = size;
+  gan_tensor *t = gan_new(c, GAN_UINT8, 1, &n);
+  if (t) memcpy(gan_bytes(t), png, (size_t)size);
+  free(png);
+  return t;
+}
+
+gan_tensor *gan_encode_png (gan_ctx *c, gan_tensor *image) {
   int nd = image->ndim;
   int64_t channels = nd == 3 ? image->shape[0] : 1;
   if (image->dtype != GAN_UINT8 || (nd != 2 && nd != 3) || channels < 1 || channels > 4 ||
@@ -89,20 +98,21 @@ bool gan_write_png (gan_ctx *c, const char *path, gan_tensor *image) {
              "an image is uint8 (channels, height, width) with 1 to 4 channels, or (height, "
              "width); this is %s %s",
              gan_dtype_name((gan_dtype)image->dtype), gan_shape_of(c, image));
-    return false;
+    return NULL;
   }
   gan_tensor *planes = gan_dense(c, image);
   gan_tensor *pixels = planes ? gan_new(c, GAN_UINT8, 1, &image->numel) : NULL;
-  if (!pixels) return false;
+  if (!pixels) return NULL;
   int height = (int)image->shape[nd - 2], width = (int)image->shape[nd - 1], size;
   to_pixels(gan_bytes(pixels), gan_bytes(planes), (int)channels, (int64_t)height * width);
   uint8_t *png = stbi_write_png_to_mem(gan_bytes(pixels), width * (int)channels, width, height,
                                        (int)channels, &size);
-  if (!png) {
-    gan_fail(c, GAN_EMEMORY, "out of memory: a PNG of %d x %d pixels", width, height);
-    return false;
-  }
-  bool ok = gan_replace_file(c, path, png, (size_t)size);
-  free(png);
-  return ok;
+  if (png) return take(c, png, size);
+  gan_fail(c, GAN_EMEMORY, "out of memory: a PNG of %d x %d pixels", width, height);
+  return NULL;
+}
+
+bool gan_write_png (gan_ctx *c, const char *path, gan_tensor *image) {
+  gan_tensor *png = gan_encode_png(c, image);
+  return png && gan_replace_file(c, path, gan_bytes(png), (size_t)png->numel);
 }

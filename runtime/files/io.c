@@ -263,6 +263,13 @@ bool gan_make_folder (gan_ctx *c, const char *path) {
   return ok;
 }
 
+bool gan_protect_file (gan_ctx *c, const char *path) {
+  struct stat s;
+  if (stat(path, &s) == 0 && chmod(path, s.st_mode & 0700) == 0) return true;
+  fail_errno(c, path, "changing rights");
+  return false;
+}
+
 double gan_seconds (void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

@@ -101,6 +101,7 @@ typedef struct {
   bool depth;               /* one channel in and out per group: A and V side by side */
   gan_conv_side x, g;       /* large and small */
   int64_t parts, span;      /* rows (of n * oh) per part */
+  bool more;                /* the sums go on from what they are instead of from zero */
   int64_t far_rows, rows;   /* rows gone through at a time, so that they stay in the second and the
                                first cache */
   gan_real *sums;           /* [parts][sums_size] */

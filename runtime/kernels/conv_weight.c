@@ -160,7 +160,7 @@ static void run_tap (const gan_conv_weight_job *j, int64_t part, int64_t g, int6
   stretch t = tap_stretch(j, tap, g, b);
   t.sums = j->sums + part * j->sums_size
            + ((g * j->kh * j->kw + tap) * whole(vc) + b * BLOCK) * ac;
-  t.first = lo == part * j->span;
+  t.first = !j->more && lo == part * j->span;
   do {
     t.lo = lo;
     t.hi = lo = min64(lo + j->rows, hi);
@@ -234,7 +234,8 @@ static void patch_row (const gan_conv_weight_job *j, int64_t group, int64_t r, g
 
 static void run_patches (const gan_conv_weight_job *j, int64_t part, int64_t g, gan_real *patches) {
   const int64_t k = j->kh * j->kw * j->ci, size = j->rows * j->ow;
-  stretch t = { .oh = j->oh, .yhi = j->oh, .count = j->ow, .first = true, .channel = size };
+  stretch t = { .oh = j->oh, .yhi = j->oh, .count = j->ow, .first = !j->more,
+                .channel = size };
   int64_t lo = part * j->span, hi = min64(lo + j->span, j->n * j->oh);
   do {
     t.lo = lo;
@@ -257,7 +258,7 @@ static void run_depth (const gan_conv_weight_job *j, int64_t part, int64_t tap) 
   const int64_t channels = j->groups, size = whole(channels);
   stretch t = tap_stretch(j, tap, 0, 0);
   gan_real *sums = j->sums + part * j->sums_size + tap * size;
-  memset(sums, 0, (size_t)size * sizeof *sums);
+  if (!j->more) memset(sums, 0, (size_t)size * sizeof *sums);
   int64_t lo = part * j->span, hi = min64(lo + j->span, j->n * j->oh);
   for (int64_t r = lo; r < hi; r++) {
     int64_t image = r / j->oh, oy = r % j->oh;

@@ -225,6 +225,10 @@ void gan_lua_drop_recordings(gan_lua *B);    /* the state closes */
 int gan_lua_host_rng_state(lua_State *L); /* host.c: the state of math.random */
 int gan_lua_set_host_rng_state(lua_State *L);
 
+/* ---- ranks.c -------------------------------------------------------------------------------- */
+
+void gan_lua_open_ranks(lua_State *L); /* adds gan.debug.job to the table of gan.debug on top */
+
 /* ---- trace.c ------------------------------------------------------------------------------- */
 
 /* For a function of an op, its arguments in 1..top and its n results on top: tells the listener,

@@ -143,6 +143,7 @@ void gan_lua_open_debug (lua_State *L) {
   lua_newtable(L);
   gan_lua_register(L, functions, true);
   gan_lua_open_compile(L);
+  gan_lua_open_ranks(L);
   gan_lua_register(L, gan_lua_trace_functions, true);
   lua_setfield(L, -2, "debug");
 }

@@ -53,6 +53,21 @@ static int l_read_image (lua_State *L) {
   return push_loaded(L, B, name, path, (int)channels, gan_read_image);
 }
 
+/* gan.files.encode_png(image) -> uint8 tensor, the bytes of a PNG file */
+static int l_encode_png (lua_State *L) {
+  static const char name[] = "files.encode_png";
+  gan_lua *B = gan_lua_enter(L);
+  gan_tensor *image = gan_lua_check_tensor(L, B, 1, name, "image");
+  gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
+  do {
+    gan_frame_open(B->c);
+    gan_tensor *png = gan_encode_png(B->c, image);
+    if (png) gan_lua_fill(L, h, png);
+    gan_frame_close(B->c);
+  } while (!h->t && again(L, B));
+  return h->t ? 1 : failure(L, B, name);
+}
+
 /* gan.files.write_png(path, image) */
 static int l_write_png (lua_State *L) {
   static const char name[] = "files.write_png";
@@ -245,6 +260,13 @@ static int l_mkdir (lua_State *L) {
   return gan_make_folder(B->c, check_path(L, 1, name)) ? success(L) : failure(L, B, name);
 }
 
+/* gan.files.protect(path): from now on a file or folder is for its owner only. */
+static int l_protect (lua_State *L) {
+  static const char name[] = "files.protect";
+  gan_lua *B = gan_lua_enter(L);
+  return gan_protect_file(B->c, check_path(L, 1, name)) ? success(L) : failure(L, B, name);
+}
+
 /* gan.files.time() -> seconds of a clock that is never set back */
 static int l_time (lua_State *L) {
   lua_pushnumber(L, gan_seconds());
@@ -322,11 +344,13 @@ static int l_sources (lua_State *L) {
 
 static const luaL_Reg functions[] = {{"load_idx", l_load_idx},
                                      {"read_image", l_read_image},
+                                     {"encode_png", l_encode_png},
                                      {"write_png", l_write_png},
                                      {"save_safetensors", l_save_safetensors},
                                      {"load_safetensors", l_load_safetensors},
                                      {"replace", l_replace},
                                      {"mkdir", l_mkdir},
+                                     {"protect", l_protect},
                                      {"list", l_list},
                                      {"sync", l_sync},
                                      {"time", l_time},

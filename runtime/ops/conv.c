@@ -146,7 +146,9 @@ static void conv_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor
 }
 
 static void conv_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy, gan_tensor **gx) {
-  conv_gradients(c, n, gan_through_epilogue_fused(c, n, gan_read_epilogue(n->a + 7), gy[0]), gx);
+  gan_epilogue e = gan_read_epilogue(n->a + 7);
+  if (gan_conv_gradient(c, n, false, e, gy[0], gx)) return;
+  conv_gradients(c, n, gan_through_epilogue_fused(c, n, e, gy[0]), gx);
 }
 
 /* a: x, weight, bias, stride, padding, dilation, groups, activation, slope, output_padding */
@@ -182,6 +184,7 @@ static void conv_transpose_vjp (gan_ctx *c, const gan_node *n, gan_tensor **gy, 
 static void conv_transpose_fused (gan_ctx *c, const gan_node *n, gan_tensor **gy,
                                   gan_tensor **gx) {
   gan_epilogue e = gan_read_epilogue(n->a + 7);
+  if (gan_conv_gradient(c, n, true, e, gy[0], gx)) return;
   transpose_gradients(c, n, gan_through_epilogue_fused(c, n, e, gy[0]), gx);
 }
 

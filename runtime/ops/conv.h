@@ -8,6 +8,7 @@
 #ifndef GAN_OPS_CONV_H
 #define GAN_OPS_CONV_H
 
+#include "../kernels/conv.h"
 #include "activation.h"
 
 typedef struct {
@@ -49,15 +50,74 @@ bool gan_is_channels_last(const gan_tensor *x);
 
 /* ---- conv_run.c --------------------------------------------------------------------------- */
 
+typedef struct {
+  gan_conv_job job;
+  gan_conv_pack pack;
+  const gan_conv_table *kernels;
+  int64_t threads; /* that share the images */
+  int64_t grain;
+  double work;     /* multiplications for an image */
+  gan_epilogue e;
+} gan_conv_plan;
+
 /* large -> small (adjoint: small -> large) with a row-major or other weight, then the activation;
    bias may be NULL. */
 gan_tensor *gan_conv_run(gan_ctx *c, const gan_conv_shape *s, bool adjoint, gan_tensor *src,
                          gan_tensor *weight, gan_tensor *bias, gan_epilogue e);
 
+/* The same for a thread that goes through images by itself. gan_conv_begin plans it for s->n images
+   that lie in memory as those of src, and packs the weight; gan_conv_images computes up to so many,
+   whose results are channels-last. The plan's memory is of [temp] tensors. */
+bool gan_conv_begin(gan_ctx *c, const gan_conv_shape *s, bool adjoint, const gan_tensor *src,
+                    gan_tensor *weight, gan_conv_plan *p);
+void gan_conv_images(const gan_conv_plan *p, int worker, int64_t n, const gan_real *src,
+                     gan_real *dst);
+
 /* ---- conv_weight.c ------------------------------------------------------------------------ */
+
+/* A side of the weight's gradient that is copied to the layout that the kernel wants. */
+typedef struct {
+  const gan_tensor *like; /* strides and sizes of what is copied */
+  const gan_real *from;
+  gan_real *d;            /* NULL: the kernel reads the side in place */
+  int64_t size;           /* elements of n images in d */
+  int64_t n, h, w, groups, channels;
+  int64_t lanes, block;   /* 0: channels-last; otherwise V: blocks of whole vectors */
+  const gan_conv_table *kernels;
+} gan_conv_copy;
+
+typedef struct {
+  gan_conv_weight_job job;
+  const gan_conv_weight_table *kernels;
+  gan_conv_copy large, small;
+  int64_t units, folds; /* items of a part; items of the end */
+  double work;          /* multiplications for an image */
+} gan_conv_weight_plan;
 
 /* gradient for the weight, (groups * co, ci, kernel...) row-major */
 gan_tensor *gan_conv_weight_run(gan_ctx *c, const gan_conv_shape *s, gan_tensor *large,
                                 gan_tensor *small);
+
+/* The same for threads that go through images by themselves. gan_conv_weight_begin makes the
+   gradient and as many sums as there are threads; gan_conv_weight_images adds up to s->n images,
+   laid out as those of `large` and `small`, to the sums of a part (`more`: not the first ones), and
+   gan_conv_weight_end writes the gradient. NULL: there is no memory. */
+gan_tensor *gan_conv_weight_begin(gan_ctx *c, const gan_conv_shape *s, const gan_tensor *large,
+                                  const gan_tensor *small, gan_conv_weight_plan *p);
+void gan_conv_weight_images(const gan_conv_weight_plan *p, int64_t part, bool more, int worker,
+                            int64_t n, const gan_real *large, const gan_real *small);
+void gan_conv_weight_end(gan_conv_weight_plan *p);
+
+/* True when that is worth while: sums that are small, and few channels. With more of them the
+   kernel fetches pixels ahead, which is better the more images it sees at a time. */
+bool gan_conv_weight_alone(const gan_conv_shape *s);
+
+/* ---- conv_gradient.c ---------------------------------------------------------------------- */
+
+/* The first-order gradients of a convolution (transposed: of a transposed one) in one pass over
+   its images, where there is more to do than one product and gan_conv_weight_alone. False, with
+   nothing done, otherwise; true also on failure. */
+bool gan_conv_gradient(gan_ctx *c, const gan_node *n, bool transposed, gan_epilogue e,
+                       gan_tensor *gy, gan_tensor **gx);
 
 #endif

@@ -3,7 +3,6 @@
 */
 #include <string.h>
 
-#include "../kernels/conv.h"
 #include "conv.h"
 
 #define COPY_MAX (128 * 1024)  /* elements of an item's copy of the source: cache of one core */
@@ -79,14 +78,7 @@ static gan_conv_axis make_axis (const gan_conv_shape *s, bool adjoint, int d, in
 
 /* ---- the job ------------------------------------------------------------------------------ */
 
-typedef struct {
-  gan_conv_job job;
-  gan_conv_pack pack;
-  const gan_conv_table *kernels;
-  int64_t items, grain;
-  double work; /* multiplications of the whole */
-  gan_epilogue e;
-} plan;
+typedef gan_conv_plan plan;
 
 /* Zero columns that the rows of a copy need, and the pitch of its pixels. */
 static void plan_row (plan *p, int64_t *right) {
@@ -110,7 +102,7 @@ static void plan_row (plan *p, int64_t *right) {
 /* One place of several images as a tile: exact at the borders, and full tiles for small images. */
 static void plan_images (plan *p) {
   gan_conv_job *j = &p->job;
-  int64_t line = 64 / (int64_t)sizeof(gan_real), threads = gan_threads();
+  int64_t line = 64 / (int64_t)sizeof(gan_real), threads = p->threads;
   j->batched = true;
   j->pitch = j->ic;
   int64_t size = j->h.in * j->w.in * j->ic;
@@ -121,13 +113,12 @@ static void plan_images (plan *p) {
   j->chunk = ceil_div(j->n, ceil_div(tiles, threads) * threads);
   j->direct = j->groups == 1 && j->sc == 1 &&
               (j->sn * (int64_t)sizeof(gan_real) % 2048 != 0 || j->chunk < 4);
-  p->items = ceil_div(j->n, j->chunk) * j->groups;
   j->scratch_size = j->direct ? 0 : j->chunk * j->image;
 }
 
 static void plan_rows (plan *p, const gan_conv_shape *s, bool adjoint) {
   gan_conv_job *j = &p->job;
-  int64_t right, units = j->n * j->groups, threads = gan_threads();
+  int64_t right, units = j->n * j->groups, threads = p->threads;
   plan_row(p, &right);
   j->direct = j->groups == 1 && j->sc == 1 && j->left == 0 && right == 0 && j->pitch == j->ic;
   int64_t line = j->width * j->pitch;
@@ -135,7 +126,6 @@ static void plan_rows (plan *p, const gan_conv_shape *s, bool adjoint) {
   if (threads > 1 && units % threads) j->chunks = max64(j->chunks, ceil_div(2 * threads, units));
   j->chunk = ceil_div(j->h.out, min64(j->chunks, j->h.out));
   j->chunks = ceil_div(j->h.out, j->chunk);
-  p->items = units * j->chunks;
   /* source rows under `chunk` rows of the destination, at most */
   int64_t span = (s->kernel[0] - 1) * s->dilation[0];
   span = adjoint ? (j->chunk - 1 + span) / s->stride[0] + 1
@@ -162,24 +152,26 @@ static void flatten (plan *p) {
   j->h.in = j->h.out = 1;
 }
 
-static void make_plan (plan *p, const gan_conv_shape *s, bool adjoint, const gan_tensor *src,
-                       const gan_tensor *dst) {
+/* Items of the job's images. */
+static int64_t items (const gan_conv_job *j) {
+  return j->groups * (j->batched ? ceil_div(j->n, j->chunk) : j->n * j->chunks);
+}
+
+static void make_plan (plan *p, const gan_conv_shape *s, bool adjoint, const gan_tensor *src) {
   gan_conv_job *j = &p->job;
   int w = s->nd + 1;
   j->n = s->n;
   j->groups = s->groups;
   j->ic = adjoint ? s->co : s->ci;
   j->oc = adjoint ? s->ci : s->co;
-  j->src = gan_reals(src);
   j->sn = src->stride[0];
   j->sc = src->shape[1] == 1 ? 1 : src->stride[1];
   j->sh = s->nd == 1 ? 0 : src->stride[2];
   j->sw = src->stride[w];
-  j->dst = gan_reals(dst);
   j->dw = j->oc * s->groups;
   j->dh = j->dw * j->w.out;
   j->dn = j->dh * j->h.out;
-  p->work = (double)dst->numel * (double)(j->ic * s->kernel[0] * s->kernel[1]);
+  p->work = (double)j->dn * (double)(j->ic * s->kernel[0] * s->kernel[1]);
   if (adjoint) p->work /= (double)(s->stride[0] * s->stride[1]);
   j->kind = choose_kind(p);
   if (j->kind == GAN_CONV_DEPTH) {
@@ -192,7 +184,7 @@ static void make_plan (plan *p, const gan_conv_shape *s, bool adjoint, const gan
   if (row < full && j->n > row && j->h.in * j->w.in * j->ic * min64(j->n, full) <= BATCH_MAX)
     plan_images(p);
   else plan_rows(p, s, adjoint);
-  p->grain = (int64_t)(WORK_MIN / (p->work / (double)p->items + 1)) + 1;
+  p->grain = (int64_t)(WORK_MIN / (p->work * (double)j->n / (double)items(j) + 1)) + 1;
 }
 
 /* ---- weight and bias ---------------------------------------------------------------------- */
@@ -283,32 +275,56 @@ static void activate_range (void *ud, int64_t lo, int64_t hi, int worker) {
   gan_activate(p->e.f, (gan_real)p->e.slope, hi - lo, p->job.dst + lo);
 }
 
+/* For the images of s, laid out as those of src. */
+static bool begin (gan_ctx *c, const gan_conv_shape *s, bool adjoint, const gan_tensor *src,
+                   gan_tensor *weight, gan_tensor *bias, plan *p) {
+  int64_t ch = classes(s, adjoint, 0), cw = classes(s, adjoint, 1);
+  int64_t kh = s->kernel[0], kw = s->kernel[1], entries = 3 * (ch + cw) + kh + kw + kh * kw;
+  gan_tensor *table = gan_new(c, GAN_INT64, 1, &entries);
+  if (!table) return false;
+  int64_t *t = gan_ints(table), *ph = t + 3 * (ch + cw), *pw = ph + kh, *pos = pw + kw;
+  p->kernels = GAN_KERNEL(gan_conv);
+  p->job.h = make_axis(s, adjoint, 0, t, ph);
+  p->job.w = make_axis(s, adjoint, 1, t + 3 * ch, pw);
+  for (int64_t i = 0; i < kh * kw; i++) {
+    int64_t a = ph[i / kw], b = pw[i % kw];
+    pos[i] = a < 0 || b < 0 ? -1 : a * p->job.w.taps + b;
+  }
+  make_plan(p, s, adjoint, src);
+  if (!pack_weight(c, p, s, adjoint, weight, bias, pos)) return false;
+  gan_tensor *scratch = gan_new(c, GAN_REAL, 2, (int64_t[]){ gan_threads(), p->job.scratch_size });
+  if (!scratch) return false;
+  p->job.scratch = gan_reals(scratch);
+  return true;
+}
+
 gan_tensor *gan_conv_run (gan_ctx *c, const gan_conv_shape *s, bool adjoint, gan_tensor *src,
                           gan_tensor *weight, gan_tensor *bias, gan_epilogue e) {
   int64_t channels = s->groups * (adjoint ? s->ci : s->co);
   const int64_t *size = adjoint ? s->large : s->small;
   gan_tensor *dst = gan_new_channels_last(c, GAN_REAL, s->nd, s->n, channels, size);
   if (!dst || dst->numel == 0) return dst;
-  int64_t ch = classes(s, adjoint, 0), cw = classes(s, adjoint, 1);
-  int64_t kh = s->kernel[0], kw = s->kernel[1], entries = 3 * (ch + cw) + kh + kw + kh * kw;
-  gan_tensor *table = gan_new(c, GAN_INT64, 1, &entries);
-  if (!table) return NULL;
-  int64_t *t = gan_ints(table), *ph = t + 3 * (ch + cw), *pw = ph + kh, *pos = pw + kw;
-  plan p = { .kernels = GAN_KERNEL(gan_conv), .e = e };
-  p.job.h = make_axis(s, adjoint, 0, t, ph);
-  p.job.w = make_axis(s, adjoint, 1, t + 3 * ch, pw);
-  for (int64_t i = 0; i < kh * kw; i++) {
-    int64_t a = ph[i / kw], b = pw[i % kw];
-    pos[i] = a < 0 || b < 0 ? -1 : a * p.job.w.taps + b;
-  }
-  make_plan(&p, s, adjoint, src, dst);
-  if (!pack_weight(c, &p, s, adjoint, weight, bias, pos)) return NULL;
-  gan_tensor *scratch = gan_new(c, GAN_REAL, 2, (int64_t[]){ gan_threads(), p.job.scratch_size });
-  if (!scratch) return NULL;
-  p.job.scratch = gan_reals(scratch);
-  gan_count_work(2 * p.work);
-  gan_parallel(p.items, p.grain, run_range, &p);
-  if (e.f != GAN_ACT_NONE && p.job.groups > 1)
-    gan_parallel(dst->numel, 16384, activate_range, &p);
+  plan p = { .threads = gan_threads(), .e = e };
+  if (!begin(c, s, adjoint, src, weight, bias, &p)) return NULL;
+  p.job.src = gan_reals(src);
+  p.job.dst = gan_reals(dst);
+  gan_count_work(2 * p.work * (double)s->n);
+  gan_parallel(items(&p.job), p.grain, run_range, &p);
+  if (e.f != GAN_ACT_NONE && s->groups > 1) gan_parallel(dst->numel, 16384, activate_range, &p);
   return dst;
+}
+
+bool gan_conv_begin (gan_ctx *c, const gan_conv_shape *s, bool adjoint, const gan_tensor *src,
+                     gan_tensor *weight, gan_conv_plan *p) {
+  *p = (plan){ .threads = 1, .e = { GAN_ACT_NONE, 0 } };
+  return begin(c, s, adjoint, src, weight, NULL, p);
+}
+
+void gan_conv_images (const gan_conv_plan *p, int worker, int64_t n, const gan_real *src,
+                      gan_real *dst) {
+  gan_conv_job j = p->job;
+  j.n = n;
+  j.src = src;
+  j.dst = dst;
+  p->kernels->run(&j, 0, items(&j), worker);
 }

@@ -12,11 +12,11 @@
 
 /* ---- uniform and normal -------------------------------------------------------------------- */
 
-typedef void fill_fn(gan_ctx *c, int64_t n, gan_real *y, double a, double b);
+typedef void fill_fn(gan_ctx *c, gan_tensor *y, double a, double b);
 
 static void make (gan_ctx *c, int ndim, const int64_t *shape, fill_fn *fill, double a, double b,
                   gan_tensor **out) {
-  if ((out[0] = gan_new(c, GAN_REAL, ndim, shape))) fill(c, out[0]->numel, gan_reals(out[0]), a, b);
+  if ((out[0] = gan_new(c, GAN_REAL, ndim, shape))) fill(c, out[0], a, b);
 }
 
 static bool check_range (gan_ctx *c, double lo, double hi) {
@@ -91,7 +91,7 @@ static void refill (gan_ctx *c, gan_tensor *x, fill_fn *fill, double a, double b
                     gan_tensor **out) {
   gan_tensor *y = gan_is_contiguous(x) ? x : gan_new(c, GAN_REAL, x->ndim, x->shape);
   if (!y) return;
-  fill(c, y->numel, gan_reals(y), a, b);
+  fill(c, y, a, b);
   if (y != x) gan_copy_into(c, x, y);
   out[0] = x;
 }
@@ -151,13 +151,16 @@ static double unit (uint64_t bits) {
 typedef struct {
   uint64_t seed, counter, range;
   int64_t lo, *y;
+  gan_excerpt part;
 } int_job;
 
 static void int_range (void *ud, int64_t lo, int64_t hi, int worker) {
   const int_job *j = ud;
   (void)worker;
-  for (int64_t i = lo; i < hi; i++)
-    j->y[i] = (int64_t)((uint64_t)j->lo + below(bits64(j->seed, j->counter, i), j->range));
+  for (int64_t i = lo; i < hi; i++) {
+    uint64_t bits = bits64(j->seed, j->counter, gan_excerpt_at(&j->part, i));
+    j->y[i] = (int64_t)((uint64_t)j->lo + below(bits, j->range));
+  }
 }
 
 static void randint (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
@@ -166,7 +169,8 @@ static void randint (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   gan_tensor *y = out[0] = gan_new(c, GAN_INT64, a[0].n, a[0].v);
   if (!y) return;
   uint64_t range = (uint64_t)hi - (uint64_t)lo + 1;
-  int_job j = { c->rng.seed, take64(c, y->numel), range, lo, gan_ints(y) };
+  gan_excerpt part = gan_excerpt_of(c, y);
+  int_job j = { c->rng.seed, take64(c, part.whole), range, lo, gan_ints(y), part };
   gan_parallel(y->numel, GRAIN, int_range, &j);
 }
 
@@ -242,7 +246,7 @@ static void bernoulli (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   if (!check_probability(c, one)) return;
   int ndim = a[1].n < 0 ? 0 : a[1].n;
   if ((out[0] = gan_new(c, GAN_REAL, ndim, a[1].v)))
-    gan_fill_mask(c, out[0]->numel, gan_reals(out[0]), one, 1);
+    gan_fill_mask(c, out[0], one, 1);
 }
 
 static gan_op bernoulli_op = {
@@ -259,7 +263,7 @@ static gan_op bernoulli_op = {
 static void dropout_mask (gan_ctx *c, const gan_arg *a, gan_tensor **out) {
   double p = a[1].num;
   if ((out[0] = gan_new_like(c, a[0].t, GAN_REAL)))
-    gan_fill_mask(c, out[0]->numel, gan_reals(out[0]), 1 - p, p < 1 ? 1 / (1 - p) : 0);
+    gan_fill_mask(c, out[0], 1 - p, p < 1 ? 1 / (1 - p) : 0);
 }
 
 static gan_op dropout_mask_op = {
@@ -300,6 +304,7 @@ typedef struct {
   uint64_t seed, counter;
   const double *cum; /* running sums of every row */
   int64_t *y;
+  gan_excerpt part;
 } draw_job;
 
 /* The first place whose running sum exceeds t: its weight is not 0. */
@@ -319,7 +324,7 @@ static void draw_range (void *ud, int64_t lo, int64_t hi, int worker) {
   (void)worker;
   for (int64_t i = lo; i < hi; i++) {
     const double *cum = j->cum + i / j->n * j->k;
-    double t = unit(bits64(j->seed, j->counter, i)) * cum[j->k - 1];
+    double t = unit(bits64(j->seed, j->counter, gan_excerpt_at(&j->part, i))) * cum[j->k - 1];
     j->y[i] = place_of(cum, j->k, t) + 1;
   }
 }
@@ -377,7 +382,8 @@ static void draw_rows (gan_ctx *c, const gan_tensor *w, int64_t n, bool replacem
     if (!replacement) race(c, k, n, gan_reals(w) + r * k, field->data, gan_ints(y) + r * n);
   }
   if (!replacement) return;
-  draw_job j = { k, n, c->rng.seed, take64(c, y->numel), cum->data, gan_ints(y) };
+  gan_excerpt part = gan_excerpt_of(c, y);
+  draw_job j = { k, n, c->rng.seed, take64(c, part.whole), cum->data, gan_ints(y), part };
   gan_parallel(y->numel, GRAIN, draw_range, &j);
 }
 

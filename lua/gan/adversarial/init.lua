@@ -51,11 +51,21 @@ function Rounds:__len()
   return #self.batches // self.k
 end
 
+--- As batches:share.
+function Rounds:share(rank, size)
+  if type(self.batches) == "table" and self.batches.share then
+    self.batches:share(rank, size)
+  else
+    error("adversarial.rounds: batches that are shared are those of gan.data.batches", 2)
+  end
+end
+
 --- The place in the data, for checkpoints.
 function Rounds:state_dict()
   return self.batches.state_dict and self.batches:state_dict() or {}
 end
 
+--- Goes back to the place that state_dict gave.
 function Rounds:load_state_dict(state)
   if self.batches.load_state_dict then
     self.batches:load_state_dict(state)
@@ -152,10 +162,12 @@ function Noise:step()
   gan.no_grad(dynamic, advance, self)
 end
 
+--- The steps so far, for checkpoints.
 function Noise:state_dict()
   return { done = self.done }
 end
 
+--- Takes over what state_dict gave.
 function Noise:load_state_dict(state)
   self.done = math.tointeger(state.done) or 0
   gan.no_grad(set_scale, self)

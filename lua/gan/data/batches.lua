@@ -2,6 +2,7 @@
 
 local gan = require "gan"
 local options = require "gan.options"
+local ranks = require "gan.ranks"
 local feed = require "gan.data.feed"
 
 local Batches = { __name = "gan.data.batches" }
@@ -100,7 +101,7 @@ local function new(given)
   return setmetatable({
     data = data, rows = rows, batch_size = o.batch_size, shuffle = o.shuffle,
     drop_last = o.drop_last, low = low, high = high, augment = augment, seed = seed or 0,
-    number = 1, position = 0, orders = {},
+    number = 1, position = 0, orders = {}, rank = 0, ranks = 1,
     feed = feed.new(data, math.min(o.batch_size, math.max(rows, 1)), o.prefetch),
   }, Batches)
 end
@@ -148,6 +149,15 @@ local function span(self, position)
   return first, last
 end
 
+--- Of rows first..last those that this process has to make.
+local function own_rows(self, first, last)
+  if self.ranks == 1 then
+    return first, last
+  end
+  local from, to = ranks.share(last - first + 1, self.rank, self.ranks)
+  return first + from - 1, first + to - 1
+end
+
 --- For the feed: the batch after the one that ends at `position` of epoch `number`: its epoch, its
 -- last row, and what is to be read, as the arguments of source:read.
 function Batches:following(number, position)
@@ -157,10 +167,11 @@ function Batches:following(number, position)
     first, last = span(self, 0)
   end
   local order = order_of(self, number)
+  local from, to = own_rows(self, first, last)
   if order then
-    return number, last, order:slice(1, first, last)
+    return number, last, order:slice(1, from, to)
   end
-  return number, last, first, last
+  return number, last, from, to
 end
 
 local function convert(self, x)
@@ -196,20 +207,31 @@ local function batch_seed(self, first)
   return (h ~ h >> 32) * 0x94D049BB133111EB
 end
 
---- Rows first..last of the epoch's order, of every tensor and source.
+--- In a job, tells the ranks which rows of the batch at hand are this one's.
+local function announce(self, first, last, from, to)
+  if self.shared then
+    ranks.job.share(from - first + 1, to - from + 1, last - first + 1)
+    ranks.part = (to - from + 1) / (last - first + 1)
+  end
+end
+
+--- Rows first..last of the epoch's order, of every tensor and source, or this process's share of
+-- them.
 local function make(self, first, last)
   return gan.scope(function() -- frees what is made on the way
     local batch = {}
     local order = order_of(self, self.number)
-    local index = order and order:slice(1, first, last)
+    local from, to = own_rows(self, first, last)
+    local index = order and order:slice(1, from, to)
+    announce(self, first, last, from, to)
     for i, x in ipairs(self.data) do
       local part
       if not gan.is_tensor(x) then
-        part = self.feed:take(self, i, self.number, first, last, index)
+        part = self.feed:take(self, i, self.number, first, last, from, to, index)
       elseif index then
         part = x:index_select(index, { dim = 1 })
       else
-        part = x:slice(1, first, last)
+        part = x:slice(1, from, to)
       end
       batch[i] = convert(self, part)
     end
@@ -273,6 +295,23 @@ function Batches:epoch()
     last = table.pack(self())
     return table.unpack(last, 1, last.n)
   end
+end
+
+--- From now on gives share `rank` (from 0) of every batch, of `size` that make it up in order and
+-- differ by one row at most. gan.train.loop does so in a job of several processes (gan.mpi), where
+-- the shares of all processes belong to one batch.
+function Batches:share(rank, size)
+  if math.type(rank) ~= "integer" or math.type(size) ~= "integer" or rank < 0 or rank >= size then
+    error("batches:share: takes a rank from 0 and the number of ranks", 2)
+  end
+  local rest = self.drop_last and 0 or self.rows % self.batch_size
+  if self.batch_size < size or rest > 0 and rest < size then
+    error(("batches:share: a batch of %d rows cannot be shared by %d processes%s"):format(
+      rest > 0 and rest or self.batch_size, size, rest > 0 and ", drop_last = true leaves it out"
+      or ""), 2)
+  end
+  self.feed:cancel()
+  self.rank, self.ranks, self.shared = rank, size, ranks.job ~= nil
 end
 
 --- Where the batches are: a table of integers for a checkpoint. `seed` decides the order of every

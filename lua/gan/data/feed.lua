@@ -70,9 +70,9 @@ local function read_ahead(self, a, batches, number, first, last)
   return x, message
 end
 
---- Rows first..last of epoch `number` of source i; `index`: their positions, nil when they are in
--- order.
-function Feed:take(batches, i, number, first, last, index)
+--- Of the batch of rows first..last of epoch `number` rows from..to of source i; `index`: their
+-- positions, nil when they are in order.
+function Feed:take(batches, i, number, first, last, from, to, index)
   local x, message
   local a = reader(self, i)
   if a then
@@ -80,7 +80,7 @@ function Feed:take(batches, i, number, first, last, index)
   elseif index then
     x, message = self.sources[i]:read(index)
   else
-    x, message = self.sources[i]:read(first, last)
+    x, message = self.sources[i]:read(from, to)
   end
   if not x then
     error("data.batches: " .. tostring(message), 0)

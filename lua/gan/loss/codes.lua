@@ -95,13 +95,13 @@ end
 --   - correlation * sum_{i<k} correlation(code_i, code_k)
 --   + contrast * sum_{i<k} contrastive(code_i, code_k)
 --
--- Options: distance = 1, cross = 0, correlation = 0, contrast = 0, error = loss.squared_error, a
--- function of output and view or a list of one per domain; targets = the views, what the decoders
--- must write. Returns the loss and a table of its parts: reconstruction, distance, and those that
--- are used.
+-- Options: distance = 1, cross = 0, correlation = 0, contrast = 0, temperature = 0.1 (of the
+-- contrast), error = loss.squared_error, a function of output and view or a list of one per domain;
+-- targets = the views, what the decoders must write. Returns the loss and a table of its parts:
+-- reconstruction, distance, and those that are used.
 function loss.multi_view(net, views, given)
   local o = options.check("multi_view", given or {}, "; distance:number=1 cross:number=0 "
-    .. "correlation:number=0 contrast:number=0 error:any? targets:list?", 3)
+    .. "correlation:number=0 contrast:number=0 temperature:number=0.1 error:any? targets:list?", 3)
   local restored, codes = net(views)
   local targets, n, parts = o.targets or views, #codes, {}
   local function add(name, v)
@@ -122,7 +122,7 @@ function loss.multi_view(net, views, given)
         add("correlation", loss.correlation(codes[i], codes[k]))
       end
       if o.contrast ~= 0 and k > i then
-        add("contrast", loss.contrastive(codes[i], codes[k]))
+        add("contrast", loss.contrastive(codes[i], codes[k], { temperature = o.temperature }))
       end
     end
   end

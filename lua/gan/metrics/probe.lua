@@ -21,7 +21,8 @@ local function squared_hinge(scores, labels)
 end
 
 --- Trains a linear classifier on features (N, d) with labels (N) in 1..classes, and returns the
--- share of the test rows that it gets wrong, and the same of the training rows:
+-- share of the test rows that it gets wrong, the same of the training rows, and the classifier, an
+-- nn.Linear (of features that are standardized, if they are):
 --
 --     metrics.linear_probe{features, labels, test_features, test_labels, loss = "softmax"}
 --
@@ -62,10 +63,11 @@ function probe.linear_probe(given)
       schedule:step()
     end
   end
-  return gan.scope(gan.no_grad, function()
+  local wrong, wrong_seen = gan.scope(gan.no_grad, function()
     return 1 - probe.accuracy(layer(test), o.test_labels),
       1 - probe.accuracy(layer(train), o.labels)
   end)
+  return wrong, wrong_seen, layer
 end
 
 return probe

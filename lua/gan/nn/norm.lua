@@ -2,6 +2,7 @@
 
 local gan = require "gan"
 local module = require "gan.nn.module"
+local ranks = require "gan.ranks"
 
 local norm = {}
 
@@ -33,10 +34,29 @@ local function check_dims(x, low, high)
   end
 end
 
+--- Normalises with the statistics of the batch that all ranks of a job share.
+local function normalise_together(self, x, activation, slope)
+  local sync_norm = require "gan.nn.sync_norm"
+  local y, mean, var = sync_norm(x, self.weight, self.bias,
+    { eps = self._options.eps, activation = activation, slope = slope })
+  if self.running_mean then
+    local momentum = momentum_of(self)
+    gan.no_grad(function()
+      gan.increment_(self.num_batches_tracked)
+      self.running_mean:copy_(self.running_mean * (1 - momentum) + mean * momentum)
+      self.running_var:copy_(self.running_var * (1 - momentum) + var * momentum)
+    end)
+  end
+  return y
+end
+
 local function normalise(self, x, low, high, activation, slope)
   check_dims(x, low, high)
   local mean, var = self.running_mean, self.running_var
   local update = self.training and mean ~= nil
+  if ranks.part and ranks.sync_norm and self.training then
+    return normalise_together(self, x, activation, slope)
+  end
   local y, new_mean, new_var = gan.batch_norm(x, self.weight, self.bias, mean, var, {
     training = self.training or mean == nil, momentum = update and momentum_of(self) or 0,
     eps = self._options.eps, activation = activation, slope = slope,
@@ -73,6 +93,8 @@ end
 -- (N, C) or (N, C, L), normalised per channel C over everything else (Ioffe and Szegedy 2015).
 -- Training uses the batch's statistics and moves the running ones (unbiased variance) towards
 -- them; evaluation uses the running ones. A negative momentum means a plain average of all batches.
+-- In a job of several processes the batch is this process's share of it; the whole one with
+-- --mpi-sync-norm (see gan.mpi).
 norm.BatchNorm1d = batch_norm("nn.BatchNorm1d", 2, 3)
 
 --- nn.BatchNorm2d{...}: as BatchNorm1d, for (N, C, H, W).

@@ -24,8 +24,11 @@ local function check(name, layer, given, spec)
   return o
 end
 
---- From now on, layer[name] = compute(layer) before every call.
-local function replace(layer, name, compute)
+--- From now on, layer[name] = compute(layer) before every call. What was done is noted, for
+-- descriptions of the model (gan.nn.blueprint): the function `made` and its options.
+local function replace(layer, name, compute, made, o)
+  layer._remade = rawget(layer, "_remade") or {}
+  table.insert(layer._remade, { made, o })
   local hidden = rawget(layer, "_hidden") or {}
   hidden[name] = true
   layer._hidden, layer[name] = hidden, nil
@@ -71,7 +74,7 @@ function reparam.spectral_norm(layer, given)
       self[v]:copy_(new_v)
     end
     return weight
-  end)
+  end, "spectral_norm", o)
 end
 
 --- Weight normalisation (Salimans and Kingma 2016): weight = weight_g * weight_v / |weight_v|,
@@ -90,7 +93,7 @@ function reparam.weight_norm(layer, given)
   end))
   return replace(layer, name, function(self)
     return gan.weight_norm(self[v], self[g], { dim = o.dim })
-  end)
+  end, "weight_norm", o)
 end
 
 --- Equalised learning rate (Karras et al. 2018): weight_orig starts N(0, 1) and weight =
@@ -110,7 +113,7 @@ function reparam.equalized_lr(layer, given)
   end
   return replace(layer, name, function(self)
     return self[name .. "_orig"] * scale
-  end)
+  end, "equalized_lr", o)
 end
 
 return reparam

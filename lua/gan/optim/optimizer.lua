@@ -10,6 +10,7 @@
 local gan = require "gan"
 local options = require "gan.options"
 local dynamic = require "gan.dynamic"
+local ranks = require "gan.ranks"
 
 local Optimizer = {}
 
@@ -68,6 +69,9 @@ local function add_parameters(self, list, given)
       fail(self, 5, "parameter %d is given twice", i)
     end
     self._seen[p] = true
+    if ranks.job then
+      ranks.job.mark(p)
+    end
     list[#list + 1] = p
   end
 end

@@ -36,8 +36,8 @@ local function go_to(self, t)
   apply(self)
 end
 
---- Goes to a part, from 0 to 1, of a schedule that has `steps`, as though so many calls of step were
--- done. gan.train.loop tells its after_epoch how much of the training is behind.
+--- Goes to a part, from 0 to 1, of a schedule that has `steps`, as though so many calls of step
+-- were done. gan.train.loop tells its after_epoch how much of the training is behind.
 function Schedule:reach(part)
   if not self.steps then
     error("optim.schedule: only a schedule with an end ('steps') can reach a part of it", 2)
@@ -74,7 +74,8 @@ local function define(name, spec, make)
       error(("optim.%s: takes an optimiser first, as in optim.%s{opt, ...}"):format(name, name), 2)
     end
     local self = setmetatable({
-      optimizer = o.optimizer, factor = make(o), warmup = o.warmup, steps = o.steps, base = {}, t = 0,
+      optimizer = o.optimizer, factor = make(o), warmup = o.warmup, steps = o.steps, base = {},
+      t = 0,
     }, Schedule)
     for i, group in ipairs(o.optimizer.groups) do
       self.base[i] = group.lr

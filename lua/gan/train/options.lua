@@ -12,6 +12,9 @@
 -- integers), `--no-NAME` switches a boolean off, `-` and `_` in names are the same. Extra words are
 -- kept in the list part of the result. What is wrong is an error without a stack traceback.
 --
+-- `run = "runs/name"` adds the options that training scripts have in common: --seed, --steps,
+-- --minutes, --out (that folder), --compile, --resume, --watch, --batch, and those of gan.mpi.
+--
 -- A script whose options include {"out", folder} and {"resume", false} continues runs: with
 -- --resume, options that are not given have the values of the run in that folder (options.json).
 
@@ -36,7 +39,7 @@ end
 local words = { integer = "N", float = "X", string = "TEXT", boolean = "" }
 
 local function help(declared)
-  local lines, width = {}, 0
+  local lines, width = {}, #"--help"
   for i, field in ipairs(declared) do
     local word = field.choices and table.concat(field.choices, "|") or words[kind_of(field[2])]
     lines[i] = flag(field[1]) .. (word ~= "" and " " .. word or "")
@@ -46,7 +49,8 @@ local function help(declared)
     local default = field[2] == "" and "" or (" (%s)"):format(tostring(field[2]))
     lines[i] = "  " .. lines[i] .. (" "):rep(width - #lines[i] + 2) .. (field[3] or "") .. default
   end
-  table.insert(lines, 1, (declared.about and declared.about .. "\n\n" or "") .. "Options:")
+  table.insert(lines, 1, (declared.usage and "usage: " .. declared.usage .. "\n\n" or "")
+    .. (declared.about and declared.about .. "\n\n" or "") .. "Options:")
   lines[#lines + 1] = "  --help" .. (" "):rep(width - 4) .. "this text"
   return table.concat(lines, "\n")
 end
@@ -77,9 +81,28 @@ local function convert(field, text)
   return v
 end
 
+--- The options of every training script, as gan.train.loop knows them.
+local function common(folder)
+  return {
+    { "seed", 1, "start of the random numbers" },
+    { "steps", 0, "stop after so many steps (0: do not)" },
+    { "minutes", 0.0, "stop after so many minutes of training (0: do not)" },
+    { "out", folder, "run folder" },
+    { "compile", false, "record a step and replay it: faster, with the same results" },
+    { "resume", false, "go on with the run in that folder, from its latest checkpoint" },
+    { "watch", false, "read the script again when it changes, and keep what was learnt" },
+    { "batch", false, "let Ctrl-C save and end the run instead of asking at the terminal" },
+    { "mpi", false, "be one of the processes that mpirun started" },
+    { "mpi_sync_norm", false, "with --mpi: batch normalisation sees the batch of all processes" },
+  }
+end
+
 local function declare(given)
-  local declared = { by_name = {}, names = { "help" } }
-  for _, field in ipairs(given) do
+  local declared = { by_name = {}, names = { "help" }, usage = given.usage }
+  local fields = table.move(given, 1, #given, 1, {})
+  local added = given.run and common(given.run) or {}
+  table.move(added, 1, #added, #fields + 1, fields)
+  for _, field in ipairs(fields) do
     if type(field) == "string" then
       declared.about = field
     else
@@ -131,7 +154,8 @@ local function saved_options(declared, folder)
     if kind == "float" and type(v) == "number" then
       v = v + 0.0
     end
-    if kind == kind_of(v) and name ~= "resume" and name ~= "out" then
+    if kind == kind_of(v) and name ~= "resume" and name ~= "out" and name ~= "watch"
+        and name ~= "batch" and name ~= "mpi" then
       result[name] = v
     end
   end
@@ -169,6 +193,9 @@ return function(given)
     if result[name] == nil then
       result[name] = field[2]
     end
+  end
+  if result.mpi == true and declared.by_name.mpi_sync_norm then
+    require("gan.mpi").start{ sync_norm = result.mpi_sync_norm }
   end
   return result
 end

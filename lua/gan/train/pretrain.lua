@@ -20,7 +20,7 @@ local Pretraining = {}
 Pretraining.__index = Pretraining
 Pretraining.__name = "gan.train.pretrain"
 
---- The stages of a pre-training. Options:
+--- train.pretrain{...}: the stages of a pre-training. Options:
 --   encoder    list of modules, from the input to the code; each is one stage
 --   decoder    list of as many, from the code to the output: the last belongs to the first encoder
 --   optimiser  function(parameters) -> an optimiser over them

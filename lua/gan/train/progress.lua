@@ -57,6 +57,11 @@ function Progress:elapsed()
   return gan.files.time() - self.started
 end
 
+--- So many seconds were not spent on training.
+function Progress:pause(seconds)
+  self.started = self.started + seconds
+end
+
 local function bar(i, n, width)
   local filled = width * i // n
   return "[" .. ("="):rep(filled - 1) .. (filled > 0 and ">" or "") .. (" "):rep(width - filled)

@@ -5,6 +5,7 @@ local gan = require "gan"
 local checkpoint = require "gan.checkpoint"
 local options = require "gan.options"
 local pack = require "gan.checkpoint.pack"
+local ranks = require "gan.ranks"
 
 local Saver = {}
 Saver.__index = Saver
@@ -83,14 +84,16 @@ function Saver:start()
   end
 end
 
---- Writes a checkpoint, unless this moment has one. Where that fails, a warning is given once,
--- training goes on, and the next turn tries again.
-function Saver:save()
-  if self.saved == self.position.steps and self.saved_epoch == self.position.epoch then
+--- Writes a checkpoint, unless this moment has one or another process writes it (gan.mpi). Where
+-- that fails, a warning is given once, training goes on, and the next turn tries again. `state`
+-- takes the place of the live one.
+function Saver:save(state)
+  local saved = self.saved == self.position.steps and self.saved_epoch == self.position.epoch
+  if saved or not ranks.writer then
     return
   end
   local started = gan.files.time()
-  local path, message = checkpoint.save{ self.folder, state = self.state, keep = self.keep,
+  local path, message = checkpoint.save{ self.folder, state = state or self.state, keep = self.keep,
     options = self.options }
   self.last = gan.files.time()
   self.cost = self.last - started
