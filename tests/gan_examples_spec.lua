@@ -25,6 +25,19 @@ local function run(name, options)
   return pipe:close(), text
 end
 
+--- A folder of small pictures, for the example that takes anybody's.
+local function picture_folder()
+  local folder = os.tmpname()
+  os.remove(folder)
+  assert(gan.files.mkdir(folder))
+  for i = 1, 20 do
+    assert(gan.image.save(("%s/%02d.png"):format(folder, i), gan.rand(3, 9 + i, 20)))
+  end
+  return folder
+end
+
+local pictures = picture_folder()
+
 -- example -> options of a short run, the field of its log that must fall (nil: be finite) and to
 -- which part of its value; further files that it leaves
 local examples = {
@@ -39,6 +52,8 @@ local examples = {
   signal_gan = { "--images 96 --batch-size 16 --width 2 --epochs 3", "D", nil, "real.wav" },
   style_gan = { "--images 96 --batch-size 8 --width 2 --code 8 --epochs 3", "D", nil,
     "truncation.png" },
+  own_images = { pictures .. " --size 8 --width 4 --batch-size 8 --epochs 5", "D", nil,
+    "samples-0005.png" },
   detector = { "--data signals --images 96 --batch-size 16 --epochs 3", "A" },
 }
 
@@ -63,6 +78,7 @@ end
 
 describe("the example", function()
   teardown(function()
+    os.execute("rm -rf '" .. pictures .. "'")
     if stand_in ~= "" then
       os.execute("rm -rf " .. stand_in:match "'.*'")
     end

@@ -11,13 +11,15 @@ local cases = {
 }
 if gan.data.fashion_mnist{ split = "test" } then
   cases[3] = { "examples/gan.lua", "examples/gan.lua --images 2560 --epochs 12" }
-  cases[4] = { "examples/dcgan.lua", "examples/dcgan.lua --images 640 --epochs 12 --width 16" }
+  cases[4] = { "examples/dcgan.lua", "examples/dcgan.lua --images 5120 --epochs 12 --width 8" }
 end
 
 for i, case in ipairs(cases) do
   local started = gan.files.time()
   local count = killing.try{ program = program, command = case[2],
     folder = folder .. "/" .. i, kills = kills, seed = seed + i }
+  assert(count.resumed > kills / 4, ("%s: killed before the first checkpoint in most cases, which "
+    .. "shows little: make the run longer"):format(case[1]))
   print(("%s: killed %d times, resumed from a checkpoint %d times, to the end %d times: the same "
     .. "weights and log (%.0f s)"):format(case[1], count.kills, count.resumed, count.ends,
     gan.files.time() - started))

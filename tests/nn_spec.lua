@@ -253,6 +253,17 @@ describe("errors inside a model", function()
       message_of(function() G(gan.randn(3, 100)) end))
   end)
 
+  it("grow by append, which refuses what is no layer and a name that is taken", function()
+    local net = nn.Sequential{ nn.Linear{ 4, 3, name = "first" } }
+    assert.equal(net, net:append(nn.ReLU{}):append(function(x) return x * 2 end))
+    local x = gan.randn(2, 4)
+    close(net[1](x):relu() * 2, net(x), 0)
+    assert.equal(2, #net:parameters())
+    assert.matches("element 4 is not a layer but a number", message_of(net.append, net, 7), 1, true)
+    assert.matches("two layers are called 'first'",
+      message_of(net.append, net, nn.ReLU{ name = "first" }), 1, true)
+  end)
+
   it("name nested containers and fields", function()
     local Net = nn.module("Net", {
       init = function(self)

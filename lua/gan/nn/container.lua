@@ -112,8 +112,22 @@ local function call(self, x)
   return fail(self, inputs, y)
 end
 
+--- Puts a layer, or a function, behind the others: net:append(nn.ReLU{}) -> net.
+local function append(self, layer)
+  local added = as_layer(#self + 1, layer)
+  local name = rawget(added, "name")
+  for _, other in ipairs(self) do
+    if name and rawget(other, "name") == name then
+      error(("nn.Sequential: two layers are called '%s'"):format(name), 2)
+    end
+  end
+  self[#self + 1] = added
+  return self
+end
+
 --- One layer after another: nn.Sequential{nn.Linear{2, 16}, nn.ReLU{}, nn.Linear{16, 1}}.
 -- Layers are its list part (`net[1]`, `#net`); functions may stand among them. Option: `name`.
+-- net:append(layer) puts one more behind them and returns the net.
 container.Sequential = module.define("nn.Sequential", {
   init = function(self, o)
     local names = {}
@@ -132,6 +146,7 @@ container.Sequential = module.define("nn.Sequential", {
       names[name or i] = true
     end
   end,
+  append = append,
   call = call,
   forward = call,
 })
