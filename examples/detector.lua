@@ -14,7 +14,7 @@ local opt = gan.opts{
   {"epochs", 10, "passes over the training data"},
   {"data", "mnist", "what belongs", choices = {"mnist", "fashion_mnist", "signals"}},
   {"batch_size", 64, "samples in a batch"},
-  {"lr", 2e-4, "learning rate of all optimisers"},
+  {"lr", 2e-4, "learning rate of all optimisers in the beginning"},
   {"r1", 1.0, "weight of the penalty of D's slope at real samples"},
   {"noise", 0.1, "signals: standard deviation of the noise of those that do not belong"},
   {"code", 32, "random numbers that make a sample; width of the auto-encoder's code"},
@@ -69,6 +69,10 @@ local G_params = G:parameters()
 local G_opt = optim.Adam{G_params, lr = opt.lr, betas = {0.5, 0.999}}
 local D_opt = optim.Adam{D, lr = opt.lr, betas = {0.5, 0.999}}
 local A_opt = optim.Adam{A, lr = 5 * opt.lr}
+local rates = {}
+for i, rule in ipairs{G_opt, D_opt, A_opt} do
+  rates[i] = optim.CosineLR{rule, steps = opt.epochs, floor = 0.02}
+end
 
 --- What is far from every sample belongs no more than what the generator makes: noise, and samples
 -- with noise, are shown to D beside generated ones.
@@ -108,7 +112,8 @@ local function error_of_A(x)
   return -(A(x) - x):square():sum(2)
 end
 
-local function evaluate()
+local function evaluate(_, _, part)
+  for _, rate in ipairs(rates) do rate:reach(part) end
   run:save{G = G, D = D, A = A}
   return {auroc_D = auroc(D), auroc_A = auroc(error_of_A)}
 end
@@ -117,7 +122,8 @@ gan.train.loop{
   epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = evaluate,
   doctor = gan.doctor{G, D, codes = opt.code},
-  state = {G = G, D = D, A = A, G_opt = G_opt, D_opt = D_opt, A_opt = A_opt},
+  state = {G = G, D = D, A = A, G_opt = G_opt, D_opt = D_opt, A_opt = A_opt,
+    rates = rates},
 }
 local result = {discriminator = auroc(D), autoencoder = auroc(error_of_A)}
 run:result(result)

@@ -2,8 +2,7 @@
 -- is measured on features of a small classifier that is trained here first. The table goes into
 -- compare.json, the samples of each into a picture.
 --
---   gan-lua examples/gan_compare.lua --epochs 10 --out runs/compare
---   gan-lua examples/gan_compare.lua --only hinge,wgan_gp
+--   gan-lua examples/gan_compare.lua --epochs 10 --only hinge,wgan_gp --out runs/compare
 
 local gan = require "gan"
 local nn, optim, loss, metrics = gan.nn, gan.optim, gan.loss, gan.metrics
@@ -24,10 +23,9 @@ local opt = gan.opts{
 }
 if not opt then return end
 
-local train = assert(gan.data[opt.data]{split = "train"})
-local test = assert(gan.data[opt.data]{split = "test"})
+local function read(split) return assert(gan.data[opt.data]{split = split}) end
+local train, test = read "train", read "test"
 local images = train.images:slice(1, 1, opt.images)
-
 -- what differs: the pair of losses, a penalty of the slope, clipping, updates of D for one of G
 local recipes = {
   {name = "minimax"}, {name = "non_saturating"}, {name = "least_squares"}, {name = "hinge"},
@@ -52,19 +50,19 @@ gan.train.loop{
   batches = gan.data.batches{images, train.labels:slice(1, 1, opt.images), batch_size = 128,
     shuffle = true, range = {-1, 1}},
   step = function(x, labels)
+    local wrong = C(x):cross_entropy(labels)
     C_opt:zero_grad()
-    local error_of_C = C(x):cross_entropy(labels)
-    error_of_C:backward()
+    wrong:backward()
     C_opt:step()
-    return {classifier = error_of_C}
+    return {classifier = wrong}
   end,
 }
 local features = nn.Sequential{table.unpack(C, 1, #C - 1)}
 local real_features = metrics.features(features, test.images:slice(1, 1, opt.samples))
 
 -- ---- one objective ----
-local w = opt.width
 local function train_one(recipe)
+  local w = opt.width
   gan.manual_seed(opt.seed)
   local G = nn.Sequential{ name = "G",
     nn.Linear{opt.code, 2 * w * 7 * 7}, nn.Unflatten{2, {2 * w, 7, 7}},
@@ -84,12 +82,11 @@ local function train_one(recipe)
   end
   local G_params = G:parameters()
   local G_opt, D_opt = optimizer(G_params), optimizer(D)
-  local G_rate = optim.CosineLR{G_opt, steps = opt.epochs, floor = 0.05}
-  local D_rate = optim.CosineLR{D_opt, steps = opt.epochs, floor = 0.05}
+  local function falling(rule) return optim.CosineLR{rule, steps = opt.epochs, floor = 0.05} end
+  local rates = {falling(G_opt), falling(D_opt)}
   local average = optim.EMA{G, decay = 0.999, warmup = true}
   local clip = recipe.clip and gan.adversarial.clipping{D_opt, c = recipe.clip}
   local pair = loss.adversarial[recipe.pair or recipe.name]
-
   local function step(...)
     local D_loss
     for _, real in ipairs{...} do
@@ -102,27 +99,24 @@ local function train_one(recipe)
       if clip then clip() end
     end
     local real = ...
-    G_opt:zero_grad()
     local G_loss = pair.generator(D(G(gan.randn(#real, opt.code))), D(real):detach())
+    G_opt:zero_grad()
     G_loss:backward{inputs = G_params}
     G_opt:step()
     average:update()
     return {D = D_loss, G = G_loss}
   end
-
   local batches = gan.adversarial.rounds(gan.data.batches{images, batch_size = opt.batch_size,
     shuffle = true, drop_last = true, range = {-1, 1}}, recipe.d_steps or 1)
   local run = gan.report.run{opt.out .. "/" .. recipe.name, options = opt, resume = opt.resume}
   local doctor = gan.doctor{G, D, codes = opt.code}
+  local function after(_, _, part)
+    for _, rate in ipairs(rates) do rate:reach(part) end
+  end
   gan.train.loop{
     epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
-    step = step, compile = opt.compile, doctor = doctor,
-    after_epoch = function(_, _, part)
-      G_rate:reach(part)
-      D_rate:reach(part)
-    end,
-    state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, G_rate = G_rate, D_rate = D_rate,
-      average = average},
+    step = step, compile = opt.compile, doctor = doctor, after_epoch = after,
+    state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, rates = rates, average = average},
   }
   average:copy_to(G) -- normalised by the batch: running statistics are of other weights
   local f = metrics.features(function(codes) return features(G(codes)) end,
@@ -130,16 +124,16 @@ local function train_one(recipe)
   run:image("samples", gan.no_grad(G, gan.randn(64, opt.code)), {range = {-1, 1}})
   run:save{G = G, D = D}
   run:generated(opt.write, function(n) return G(gan.randn(n, opt.code)) end, {range = {-1, 1}})
-  local result = metrics.prdc(real_features, f)
+  local result, diagnosis = metrics.prdc(real_features, f), doctor.diagnoses[1]
   result.frechet = metrics.frechet(real_features, f)
   result.one_nn = metrics.one_nn(real_features, f).accuracy
-  result.doctor = #doctor.diagnoses > 0 and doctor.diagnoses[1].doctor or "-"
+  result.doctor = diagnosis and diagnosis.doctor or "-"
   return result
 end
 
-local results = {}
+local results, only = {}, "," .. opt.only .. ","
 for _, recipe in ipairs(recipes) do
-  if opt.only == "" or ("," .. opt.only .. ","):find("," .. recipe.name .. ",", 1, true) then
+  if opt.only == "" or only:find("," .. recipe.name .. ",", 1, true) then
     print("--- " .. recipe.name)
     results[recipe.name] = train_one(recipe)
     assert(gan.files.replace(opt.out .. "/compare.json", gan.json.encode(results) .. "\n"))

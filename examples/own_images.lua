@@ -1,6 +1,6 @@
--- A convolutional GAN on pictures of your own: a folder of PNG and JPEG files of any size, which are
--- cropped and scaled to squares. With few pictures the discriminator would soon know them by heart,
--- so it sees them, and the generator's, moved and recoloured at random (Zhao et al. 2020).
+-- A convolutional GAN on pictures of your own: a folder of PNG and JPEG files of any size, which
+-- are cropped and scaled to squares. With few pictures the discriminator would soon know them by
+-- heart, so it sees them, and the generator's, moved and recoloured at random (Zhao et al. 2020).
 --
 --   gan-lua examples/own_images.lua photos --size 64 --epochs 200 --out runs/photos
 
@@ -11,7 +11,7 @@ local opt = gan.opts{
   "Trains a GAN on the pictures of a folder; leaves samples, metrics and weights in a run folder.",
   usage = "gan-lua examples/own_images.lua FOLDER [options]",
   {"folder", "", "the pictures; also the first word without a name"},
-  {"epochs", 100, "passes over the pictures"},
+  {"epochs", 200, "passes over the pictures"},
   {"size", 32, "pixels of a side, a power of two from 8 to 256"},
   {"channels", 3, "3: colours, 1: shades of grey"},
   {"batch_size", 32, "pictures in a batch"},

@@ -19,7 +19,7 @@ local opt = gan.opts{
   {"lr", 1e-3, "learning rate of both optimisers in the beginning; it falls to 0"},
   {"loss", "non_saturating", "objective", choices = {"minimax", "non_saturating",
     "least_squares", "hinge", "relativistic"}},
-  {"r1", 0.1, "weight of the penalty in the beginning"},
+  {"r1", 0.1, "weight of the penalty in the beginning, of a ring of radius 1"},
   {"r1_end", 1e-6, "and after four fifths of the training"},
   {"pack", 1, "samples that D judges together"},
   {"width", 128, "units of the hidden layers"},
@@ -29,7 +29,7 @@ if not opt then return end
 gan.manual_seed(opt.seed)
 
 -- the centres, and the standard deviation of each Gaussian
-local points, std, edge = {}, 0.05, 4.8
+local points, std, edge = {}, 0.05, 4.8 -- as far as pictures go
 if opt.data == "ring" then
   std, edge = 0.01 * opt.radius, 1.3 * opt.radius
   for i = 1, 8 do
@@ -63,6 +63,7 @@ local D_opt = optim.Adam{D_params, lr = opt.lr, betas = {0.5, 0.999}}
 local average = optim.EMA{G, decay = 0.999, warmup = true}
 local objective = loss.adversarial[opt.loss]
 local r1 = gan.tensor(opt.r1) -- a tensor, because it changes from step to step
+local unit = (edge / 1.3) ^ 2 -- larger data have smaller slopes
 
 local function judge(x)
   return D(gan.adversarial.pack(x, opt.pack))
@@ -95,7 +96,7 @@ local function batches()
   local part = place.step / (1000 * opt.epochs)
   local rate = opt.lr * math.max(0.5 + 0.5 * math.cos(math.pi * math.min(part, 1)), 1e-3)
   G_opt.lr, D_opt.lr = rate, rate
-  r1:fill_(opt.r1 * (opt.r1_end / math.max(opt.r1, opt.r1_end)) ^ math.min(1, part / 0.8))
+  r1:fill_(unit * opt.r1 * (opt.r1_end / math.max(opt.r1, opt.r1_end)) ^ math.min(1, part / 0.8))
   return draw_real(opt.batch_size)
 end
 

@@ -4,6 +4,7 @@
 local gan = require "gan"
 local fails = require("tests.support").fails
 local cases = require "tests.doctor.cases"
+local measure = require "gan.doctor.measure"
 local verdict = require "gan.doctor.verdict"
 local nn, optim, loss = gan.nn, gan.optim, gan.loss
 
@@ -157,6 +158,39 @@ describe("the doctor", function()
   end)
 end)
 
+describe("what the doctor measures", function()
+  --- Two peaks on a line, close enough together for a few thousand samples to be crowded.
+  local function peaks(n)
+    return gan.where(gan.lt(gan.rand(n, 1), 0.3), gan.full({ n, 1 }, -2), gan.ones(n, 1))
+      + gan.randn(n, 1) * 0.2
+  end
+
+  it("tells copies from new samples of crowded data", function()
+    gan.manual_seed(3)
+    local bank = peaks(2048)
+    assert.is_true(measure.copies(peaks(128), bank) < 0.3)
+    local copied = bank:slice(1, 1, 128) + gan.randn(128, 1) * 1e-6
+    assert.is_true(measure.copies(copied, bank) > 0.9)
+    local images = gan.rand(512, 100)
+    assert.equal(0, measure.copies(gan.rand(64, 100), images))
+    assert.equal(1, measure.copies(images:slice(1, 1, 64) + gan.randn(64, 100) * 0.01, images))
+  end)
+
+  it("takes crowded data for no duplicates", function()
+    gan.manual_seed(3)
+    local points = gan.randint(256, { hi = 8 }):to(gan.config.real):unsqueeze(2)
+    local crowded = gan.cat({ points:cos(), points:sin() }, { dim = 2 }) + gan.randn(256, 2) * 0.01
+    assert.equal(0, measure.reference(crowded).copies)
+    assert.equal(1, measure.reference(crowded:slice(1, 1, 128):tile(2, 1)).copies)
+  end)
+
+  it("is how far weights and samples have gone", function()
+    local before, after = gan.full({ 4 }, 2), gan.full({ 4 }, 2.5)
+    assert.equal(0.25, measure.change({ after }, { gan.ones(9), before }, 2))
+    assert.equal(1.5, measure.way(gan.zeros(5, 1), gan.full({ 5, 1 }, 3), { pair = 2 }))
+  end)
+end)
+
 describe("a diagnosis", function()
   --- n records of a healthy run with changes, 50 steps apart.
   local function history(n, change)
@@ -165,7 +199,7 @@ describe("a diagnosis", function()
       list[i] = { step = 50 * i, form = "logit", order = 0.8, real_score = 0.5, fake_score = -0.5,
         score_size = 3, gradient = 1e-2, G_size = 0.1, D_size = 0.1, G_growth = 1, D_growth = 1,
         pair = 0.9, near = 0.9, rank = 9, precision = 0.8, coverage = 0.8, used = 0.9, gap = 0.02,
-        hist = { 0.5, 0.5, 0, 0 } }
+        jump = 0.02, back = 0.03 }
       for key, v in pairs(change and change(i) or {}) do
         list[i][key] = v
       end
@@ -195,13 +229,26 @@ describe("a diagnosis", function()
     assert.equal("divergence", of{ G_growth = 30, D_growth = 40 })
     assert.equal("discriminator too strong", of{ D_growth = 20 })
     assert.equal("discriminator too weak", of{ order = 0.5, gap = 0.6 })
+    assert.equal("discriminator too weak", of{ D_move = 1e-6, G_move = 1e-3, order = 0.8, gap = 0.6,
+      pair = 0.05 })
+    assert.equal("discriminator too strong", of{ D_move = 1e-3, G_move = 1e-6, order = 1,
+      gap = 0.6, form = "score" })
+    assert.equal("vanishing gradient", of{ gradient = 1e-8, G_move = 1e-9, D_move = 1e-9,
+      gap = 0.6, form = "score" })
+    assert.equal("discriminator too strong", (verdict.of(history(40, function(i)
+      return { form = "score", score_range = 1.2 ^ i }
+    end), doctor)))
     assert.equal("mode collapse", of{ pair = 0.05 })
     assert.equal("mode collapse", of{ rank = 1.2 })
     assert.equal("mode collapse", of{ used = 0.2 })
-    local spots = { { 1, 0, 0, 0 }, { 0, 1, 0, 0 }, { 0, 0, 1, 0 } }
-    assert.equal("cycling", (verdict.of(history(40, function(i)
-      return { hist = spots[i // 2 % 3 + 1], used = 0.3, pair = 0.4 }
-    end), doctor)))
+    local function wanders(back)
+      return (verdict.of(history(40, function(i)
+        return { jump = i % 2 == 0 and 0.6 or 0.1, back = i % 2 == 0 and back or 0.5, used = 0.55,
+          pair = 0.4 }
+      end), doctor))
+    end
+    assert.equal("cycling", wanders(0.1))
+    assert.is_nil(wanders(0.5)) -- it goes elsewhere each time
     local copied = history(40, function() return { copies = 0.9 } end)
     copied.copied = 3
     assert.equal("memorisation", (verdict.of(copied, doctor)))

@@ -25,24 +25,56 @@ local function interpreter()
   return arg[i]
 end
 
---- Runs a script to its end in a folder, from where it was stopped if it was; returns its
--- result.json.
-local function run_script(part, folder, seed, test)
+--- The user and system seconds of all children, from the second line of what `times` prints.
+local function processor_seconds(path)
+  local file, sum = io.open(path, "rb"), 0
+  local text = file and file:read "a" or ""
+  if file then
+    file:close()
+    os.remove(path)
+  end
+  for m, s in (text:match "\n(.*)" or ""):gmatch "(%d+)m([%d.]+)s" do
+    sum = sum + 60 * m + s
+  end
+  return sum
+end
+
+--- {NAME} in options is the run folder of that part of the row.
+local function fill(options, part, folder, seed)
+  local stem = folder:sub(1, #folder - #("%s-%d"):format(part.name, seed))
+  return (options:gsub("{([%w_]+)}", function(name)
+    return quote(("%s%s-%d"):format(stem, name, seed))
+  end))
+end
+
+--- Runs a script to its end in a folder, from where it was stopped if it was. Adds the minutes it
+-- took to the record, and at its end the values of its result.json.
+local function run_script(part, folder, seed, test, record)
   local words = { quote(interpreter()), part.script, "--out", quote(folder), "--seed",
-    tostring(seed) }
-  for _, option in ipairs{ part.options or "", test and part.test or "" } do
-    words[#words + 1] = option
+    tostring(seed), fill(part.options or "", part, folder, seed), test and part.test or "" }
+  if part.minutes then
+    words[#words + 1] = ("--minutes %g"):format(part.minutes)
   end
   if #gan.checkpoint.list(folder) > 0 then
     words[#words + 1] = "--resume"
   end
-  local command = table.concat(words, " ")
+  local command, spent = table.concat(words, " "), folder .. ".times"
   print("  " .. command)
-  local ok, how, code = os.execute(command)
-  if not ok then
-    error(("quality: %s ended with %s %s"):format(part.script, how, code), 0)
-  end
-  return read_results(folder .. "/result.json")
+  local started = gan.files.time()
+  local ok, how, code = os.execute(("%s; code=$?; times >%s; exit $code"):format(command,
+    quote(spent)))
+  record.minutes = record.minutes + (gan.files.time() - started) / 60
+  record.processor_minutes = record.processor_minutes + processor_seconds(spent) / 60
+  record.values = ok and read_results(folder .. "/result.json") or nil
+  return ok or ("quality: %s ended with %s %s"):format(part.script, how, code)
+end
+
+local function key_of(row, part, seed)
+  return ("%s/%s/%d"):format(part.row or row.id, part.name, seed)
+end
+
+local function is_own(row, part)
+  return part.row == nil or part.row == row.id
 end
 
 local function passes(bar, value, limit)
@@ -61,7 +93,7 @@ local function verdict(bar, value, test)
     local ok = passes(bar, value, bar.test)
     return ok, ("test bar %g %s"):format(bar.test, ok and "reached" or "MISSED")
   end
-  local words, ok = {}, passes(bar, value, bar.must)
+  local words, ok = {}, bar.must == nil or passes(bar, value, bar.must)
   for _, name in ipairs{ "must", "target", "stretch" } do
     if bar[name] then
       words[#words + 1] = ("%s %g %s"):format(name, bar[name], passes(bar, value, bar[name])
@@ -72,20 +104,27 @@ local function verdict(bar, value, test)
 end
 
 --- One row with one seed: its parts are run (those that are finished are known), and their values
--- joined under "part.name".
+-- joined under "part.name". `minutes` and `processor_minutes` are those of all parts that are not
+-- another row's, with their data, their evaluation, and the sittings in which they were stopped.
 local function measure(row, seed, o, results, save)
-  local values = {}
+  local values = { minutes = 0, processor_minutes = 0 }
   for _, part in ipairs(row) do
-    local key = ("%s/%s/%d"):format(row.id, part.name, seed)
-    if not results[key] then
-      local started = gan.files.time()
-      local found = run_script(part, ("%s/%s-%s-%d"):format(o.out, row.id, part.name, seed), seed,
-        o.test)
-      results[key] = { values = found, minutes = (gan.files.time() - started) / 60 }
+    local key = key_of(row, part, seed)
+    local record = results[key] or { minutes = 0, processor_minutes = 0 }
+    results[key] = record
+    if not record.values then
+      local outcome = run_script(part, o.out .. "/" .. key:gsub("/", "-"), seed, o.test, record)
       save()
+      if outcome ~= true then
+        error(outcome, 0)
+      end
     end
-    for name, v in pairs(results[key].values) do
+    for name, v in pairs(record.values) do
       values[part.name .. "." .. name] = v
+    end
+    for _, name in ipairs{ "minutes", "processor_minutes" } do
+      values[name] = values[name] + (is_own(row, part) and record[name] or 0)
+      values[part.name .. "." .. name] = record[name]
     end
   end
   for name, f in pairs(row.derived or {}) do
@@ -97,7 +136,7 @@ end
 local function report(row, seed, values, o)
   local all = true
   for _, bar in ipairs(row.bars) do
-    if bar[o.test and "test" or "must"] ~= nil then
+    if not o.test or bar.test ~= nil then
       local value = values[bar.value]
       local ok, text = verdict(bar, value, o.test)
       all = all and ok
@@ -105,20 +144,28 @@ local function report(row, seed, values, o)
         text))
     end
   end
-  return all
+  local in_time = o.test or values.minutes <= row.minutes
+  print(("  %-4s seed %d  %.1f minutes, %.1f of the processor%s"):format(row.id, seed,
+    values.minutes, values.processor_minutes, o.test and "" or (in_time and " (budget %g, kept)"
+      or " (budget %g, MISSED)"):format(row.minutes)))
+  return all and in_time
 end
 
 --- Forgets what is known of a row with one seed.
 local function forget(row, seed, o, results)
   for _, part in ipairs(row) do
-    results[("%s/%s/%d"):format(row.id, part.name, seed)] = nil
-    os.execute("rm -rf " .. quote(("%s/%s-%s-%d"):format(o.out, row.id, part.name, seed)))
+    local key = key_of(row, part, seed)
+    if is_own(row, part) then
+      results[key] = nil
+      os.execute("rm -rf " .. quote(o.out .. "/" .. key:gsub("/", "-")))
+    end
   end
 end
 
 local function is_complete(row, seed, results)
   for _, part in ipairs(row) do
-    if not results[("%s/%s/%d"):format(row.id, part.name, seed)] then
+    local record = results[key_of(row, part, seed)]
+    if not (record and record.values) then
       return false
     end
   end
@@ -144,10 +191,13 @@ local function run_row(row, o, results, save, missed)
   end
 end
 
---- Runs a table of rows: Table.run{title=, name=, rows=}. A row is a list of parts { name=,
--- script=, options=, test= (further options of the reduced budget) } with id, title, minutes (a
--- seed), seeds, bars = { { value=, text=, below=, must=, target=, stretch=, test= }, ... } and
--- `derived`, functions of all values. A planted failure is a part whose bar demands that it fails.
+--- Runs a table of rows: Table.run{title=, name=, rows=}. A row is a list of parts with id, title,
+-- minutes (the budget of a seed, with two quiet cores), seeds, bars and `derived`, functions of all
+-- values by name. A part is { name=, script=, options=, test=, minutes=, row= }: `test` are further
+-- options of the reduced budget, after `minutes` its training ends and its checkpoint counts, `row`
+-- is the id of the row that it belongs to, if others look at it as well. A bar is { value=, text=,
+-- below=, must=, target=, stretch=, test= }. A planted failure is a part whose bar demands that it
+-- fails.
 function Table.run(given)
   local o = gan.opts{
     given.title,

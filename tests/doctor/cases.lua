@@ -80,21 +80,22 @@ end
 
 --- Trains by the recipe o and returns the doctor's diagnoses in order, and the doctor.
 function cases.run(o)
-  local G, D = generator(o), discriminator(o)
+  local G, D = (o.generator or generator)(o), (o.discriminator or discriminator)(o)
   local G_params = G:parameters()
-  local make = o.rmsprop and function(p, lr) return optim.RMSprop{ p, lr = lr } end
+  local make = o.optimizer or o.rmsprop and function(p, lr) return optim.RMSprop{ p, lr = lr } end
     or function(p, lr) return optim.Adam{ p, lr = lr, betas = { o.beta or 0.5, 0.999 } } end
   local G_opt, D_opt = make(G_params, o.lr * (o.G_speed or 1)), make(D, o.lr * (o.D_speed or 1))
   if o.sgd then -- a step as small as the gradient; Adam makes faint ones strong
     G_opt = optim.SGD{ G_params, lr = o.sgd }
   end
-  local objective = loss.adversarial[o.loss]
+  local objective = (o.probability and loss.probability or loss.adversarial)[o.loss]
   local function judge(x)
     return D(gan.adversarial.pack(x, o.pack or 1))
   end
   local function train_D(real, fake)
     D_opt:zero_grad()
-    local D_loss = objective.discriminator(judge(real), judge(fake:detach()))
+    local D_loss = objective.discriminator(judge(real), judge(fake:detach()),
+      o.smoothing and { smoothing = o.smoothing } or nil)
     local total = D_loss
     if o.r1 then
       total = total + loss.r1_penalty(judge, real) * (o.r1 / 2)
@@ -142,7 +143,8 @@ end
 
 -- ---- recipes ----------------------------------------------------------------------------------
 
-local function recipe(base, change)
+--- A recipe like another, with changes.
+function cases.recipe(base, change)
   local o = {}
   for _, t in ipairs{ base, change } do
     for key, v in pairs(t) do
@@ -151,6 +153,8 @@ local function recipe(base, change)
   end
   return o
 end
+
+local recipe = cases.recipe
 
 function cases.ring(change)
   return recipe({ data = ring(), size = 2, code = 2, width = 128, batch = 128, lr = 1e-3,

@@ -13,7 +13,8 @@
 -- with the fields `doctor`, `sentence`, `advice`, `step`.
 --
 -- The doctor changes nothing: weights, running statistics and random numbers are those of a run
--- without it. It looks more rarely where its share of the time would exceed a fiftieth.
+-- without it. It looks more rarely where its share of the time would exceed a fiftieth and, for the
+-- whole run, six hundredths of a second: less than 3 % of any run of six seconds and more.
 --
 -- Kinds of diagnoses: nan, duplicate data, divergence, vanishing gradient, discriminator too
 -- strong, discriminator too weak, cycling, mode collapse, memorisation.
@@ -30,7 +31,11 @@ local SAMPLES = 128   -- codes that are decoded each time
 local REFERENCE = 256 -- real samples that are kept for comparison
 local BANK = 2048     -- and for the search for copies
 local KEPT = 64       -- records that are kept
+local TRAIL = 8       -- sets of samples that are kept, to see whether G comes back to them
 local SHARE = 0.02    -- of the time
+local ALLOWANCE = 0.06 -- seconds beside it, so that short runs are seen as well; but no more than
+local EARLY = 0.03    -- this share of the time
+local LOUD = 50       -- scores so large are no logits whose cross entropy is a loss
 local EXIT_CODE = 10
 
 local Doctor = { __name = "gan.doctor" }
@@ -71,7 +76,7 @@ local function new(given)
   end
   local self = setmetatable({
     G = o.G, D = o.D, codes = code_tensor(o.codes), every = o.every, stop = o.stop, run = o.run,
-    say = o.say, share = o.share, steps = 0, spent = 0, told = {}, history = {}, kept = {},
+    say = o.say, share = o.share, steps = 0, spent = 0, told = {}, history = {}, trail = {},
     sample = o.sample or function(codes) return o.G(codes) end,
     score = o.score or function(x) return o.D(x) end,
     real = o.real or function(batch) return batch end,
@@ -133,6 +138,7 @@ function Doctor:take_snapshot()
       end
     end
   end)
+  self.snapshot_step = self.steps
 end
 
 --- Exchanges the models' tensors and the remembered ones.
@@ -239,6 +245,9 @@ local function form_of(self, scores, losses)
     return
   end
   self.votes = self.votes or 0
+  if scores.size > LOUD and self.votes ~= 0 then
+    return -- what it was before: now the difference of the two is a matter of a few percent
+  end
   local fits = false
   for _, v in pairs(losses) do
     local e = scores.cross_entropy
@@ -247,6 +256,24 @@ local function form_of(self, scores, losses)
   end
   self.votes = math.max(-5, math.min(5, self.votes + (fits and 1 or -1)))
   self.form = self.votes > 0 and "logit" or "score"
+end
+
+--- How far the samples of the codes went since the last check, and how far they are now from where
+-- they were at the nearest of the checks before that.
+local function follow(self, rows)
+  local trail, jump, back = self.trail, nil, nil
+  for i = #trail, 1, -1 do
+    local way = measure.way(trail[i], rows, self.reference)
+    if jump then
+      back = math.min(back or way, way)
+    end
+    jump = jump or way
+  end
+  trail[#trail + 1] = rows:clone():keep()
+  if #trail > TRAIL then
+    table.remove(trail, 1):release()
+  end
+  return jump, back
 end
 
 local function examine(self, losses, real)
@@ -258,9 +285,10 @@ local function examine(self, losses, real)
   form_of(self, scores, losses)
   local rows = measure.rows(fake, self.projection or nil)
   local r = measure.samples(rows, self.reference)
+  r.jump, r.back = follow(self, rows)
   r.step, r.form = self.steps, self.form
   r.order, r.real_score, r.fake_score = scores.order, scores.real, scores.fake
-  r.score_size = scores.size
+  r.score_size, r.score_range = scores.size, scores.high - scores.low
   r.gradient = measure.gradient(self.G_params)
   r.G_size, r.D_size = measure.size(self.G_params), measure.size(self.D_params)
   r.G_growth, r.D_growth = r.G_size / self.G_start, r.D_size / self.D_start
@@ -270,6 +298,20 @@ local function examine(self, losses, real)
     self.history.copied = r.copies > 0.5 and (self.history.copied or 0) + 1 or 0
   end
   return r
+end
+
+--- By which part of their size G's and D's weights have changed in a step since the last check; nil
+-- in the first one of a run that goes on.
+local function movements(self)
+  if not self.snapshot_step then
+    return
+  end
+  local steps, first = self.steps - self.snapshot_step, #statistics(self) + 1
+  local last = first + #self.G_params - 1
+  local function movement(params, from)
+    return measure.change(params, self.snapshot, from) / math.max(steps, 1)
+  end
+  return movement(self.G_params, first), movement(self.D_params, last + 1)
 end
 
 --- Numbers that a check cannot do without are finite: otherwise the next loss will say so.
@@ -301,6 +343,7 @@ local function check(self, losses, real)
     return
   end
   local r = examine(self, losses, real)
+  r.G_move, r.D_move = movements(self)
   if not is_sound(r) then
     return
   end
@@ -309,14 +352,19 @@ local function check(self, losses, real)
   return verdict.of(self.history, self)
 end
 
---- Whether this is a step to look closer.
+--- Whether this is a step to look closer. Time is that of the processor: a busy machine, which may
+-- stop the program in the middle of a check, makes no check dear.
 local function is_due(self)
   if self.steps % self.every ~= 0 then
     return not self.reference -- real samples are gathered in the first steps
+  elseif self.share >= 1 then
+    return true
   end
-  local now = gan.files.time()
+  local now = os.clock()
   self.started = self.started or now
-  return self.spent <= self.share * (now - self.started) or #self.history < 3
+  local elapsed = (now - self.started) / gan.threads() -- at least so long, with all threads busy
+  local allowed = self.share * elapsed + math.min(ALLOWANCE, EARLY * elapsed)
+  return self.spent <= allowed or #self.history < 3
 end
 
 --- After a training step: `losses` is its table of numbers (or tensors of one element) by name, the
@@ -335,10 +383,10 @@ function Doctor:step(losses, ...)
   if self.told.nan or not is_due(self) then
     return
   end
-  local before = gan.files.time()
+  local before = os.clock()
   local kind, sentence, advice = unnoticed(self, check, self, numbers, real)
   if #self.history > 0 then -- gathering samples in the beginning does not count
-    self.spent = self.spent + gan.files.time() - before
+    self.spent = self.spent + os.clock() - before
   end
   if kind and not self.told[kind] then
     tell(self, kind, sentence, advice)
@@ -354,6 +402,7 @@ end
 
 -- ---- checkpoints ----------------------------------------------------------------------------
 
+--- What the doctor has seen, for checkpoints.
 function Doctor:state_dict()
   local records = {}
   for i, r in ipairs(self.history) do
@@ -362,18 +411,23 @@ function Doctor:state_dict()
   return {
     steps = self.steps, checks = self.checks or 0, form = self.form, votes = self.votes,
     told = self.told, codes = self.codes, bank = self.bank,
-    G_start = self.G_start, D_start = self.D_start,
+    G_start = self.G_start, D_start = self.D_start, trail = self.trail,
     history = { records = records, copied = self.history.copied,
       early_gradient = self.history.early_gradient },
   }
 end
 
+--- Takes over what state_dict gave.
 function Doctor:load_state_dict(state)
-  self.steps, self.checks = state.steps, state.checks
+  self.steps, self.checks, self.snapshot_step = state.steps, state.checks, nil
   self.form, self.votes, self.told = state.form, state.votes, state.told
   self.G_start, self.D_start = state.G_start, state.D_start
   gan.no_grad(self.codes.copy_, self.codes, state.codes)
   self.bank, self.reference = state.bank and state.bank:clone():keep(), nil
+  self.trail = {}
+  for i, rows in ipairs(state.trail or {}) do
+    self.trail[i] = rows:clone():keep()
+  end
   self.history = state.history.records or {}
   self.history.copied = state.history.copied
   self.history.early_gradient = state.history.early_gradient

@@ -9,7 +9,7 @@ local WIDE = 128  -- samples of more numbers are projected
 local WIDTH = 64  -- to so many
 local NEIGHBOUR = 5
 local CLUSTERS = 16
-local SAME = 2e-3 -- of the mean distance: that of copies, which products do not give as 0
+local SAME = 1e-5 -- of the mean distance: what rounding makes of copies that were projected
 
 --- A fixed random projection of rows of `width` numbers, which keeps distances roughly; nil where
 -- they are narrow.
@@ -33,13 +33,13 @@ local function to_real(mask)
   return mask:to(gan.config.real)
 end
 
---- Mean of the distances of all pairs, and of the nearest neighbours: (mean, nearest).
+--- Mean of the distances of all pairs, median of that of the nearest neighbours.
 local function inner_distances(x)
   local n = #x
   x = x - x:mean({ 1 }, { keepdim = true }) -- smaller numbers, more digits of the distances
   local d = common.squared(x, x):sqrt() * (1 - gan.eye(n))
   local near = (d + gan.eye(n) * 1e30):amin{ 2 }
-  return d:sum():item() / (n * (n - 1)), common.median(near), near
+  return d:sum():item() / (n * (n - 1)), common.median(near)
 end
 
 --- (sum of the variances)^2 / sum of their squares along the main axes: how many directions the
@@ -69,15 +69,15 @@ local function clusters(x)
   return centers
 end
 
---- Share of rows that fall to each cluster, a list; and exp(entropy): how many are in use.
-local function histogram(x, centers)
+--- How many clusters the rows fall into: exp(entropy) of their shares.
+local function clusters_in_use(x, centers)
   local place = common.squared(x, centers):argmin{ dim = 2 }
   local shares = (gan.zeros(#centers):index_add(place, gan.ones(#x)) / #x):totable()
   local entropy = 0
   for _, p in ipairs(shares) do
     entropy = entropy - (p > 0 and p * math.log(p) or 0)
   end
-  return shares, math.exp(entropy)
+  return math.exp(entropy)
 end
 
 --- The squared radius of the ball of each row, which reaches to its fifth neighbour: (n, 1).
@@ -100,6 +100,14 @@ local function gap(d, within_real, within_fake)
   return (2 * between - within_real - within_fake) / math.max(within_real, 1e-30)
 end
 
+--- The share of rows that have a copy among the others. Products give the distances of copies only
+-- roughly, so the nearest row is compared number by number.
+local function repeated(x, pair)
+  local d = common.squared(x, x) + gan.eye(#x) * 1e30
+  local nearest = x:index_select(d:argmin{ dim = 2 })
+  return to_real(gan.le((x - nearest):abs():amax{ 2 }, SAME * pair)):mean():item()
+end
+
 --- All that is to be known of the real samples (rows), once.
 function measure.reference(x)
   local half = #x // 2
@@ -107,11 +115,10 @@ function measure.reference(x)
   local ref = { rows = a:clone(), centers = clusters(x) }
   ref.pair, ref.near = inner_distances(a)
   ref.rank = effective_rank(x)
-  ref.hist, ref.used = histogram(x, ref.centers)
+  ref.used = clusters_in_use(x, ref.centers)
   ref.radius = radii(a):clone():keep()
   ref.precision, ref.coverage = precision_and_coverage(common.squared(a, b), ref.radius)
-  local _, _, near = inner_distances(x)
-  ref.copies = to_real(gan.le(near, SAME * ref.pair)):mean():item()
+  ref.copies = repeated(x, ref.pair)
   ref.rows:keep()
   ref.centers:keep()
   return ref
@@ -122,23 +129,31 @@ function measure.samples(fake, ref)
   local pair, near = inner_distances(fake)
   local d = common.squared(ref.rows, fake)
   local precision, coverage = precision_and_coverage(d, ref.radius)
-  local hist, used = histogram(fake, ref.centers)
+  local used = clusters_in_use(fake, ref.centers)
   return {
     pair = pair / math.max(ref.pair, 1e-30), near = near / math.max(ref.near, 1e-6 * ref.pair),
     rank = effective_rank(fake), precision = precision / math.max(ref.precision, 1e-3),
-    coverage = coverage / math.max(ref.coverage, 1e-3), used = used / ref.used, hist = hist,
+    coverage = coverage / math.max(ref.coverage, 1e-3), used = used / ref.used,
     gap = gap(d, ref.pair, pair),
   }
 end
 
---- The share of fakes whose nearest row in the bank is nearer than a quarter of the usual distance
--- between neighbours in the bank.
+--- The share of fakes that are copies: four times nearer to a row of the bank than that row is to
+-- any other. Of new samples of one distribution that are a fifth at most (on a line, where the two
+-- distances have the same exponential distribution: 0.25 / 1.25), in more dimensions next to none.
 function measure.copies(fake, bank)
-  local some = bank:slice(1, 1, math.min(#bank, 128))
-  local d = common.squared(some, bank):sqrt()
-  local self = gan.le(d, 1e-3 * d:mean():item()) -- itself, and copies of it
-  local usual = common.median((d + to_real(self) * 1e30):amin{ 2 })
-  return to_real(gan.lt(common.squared(fake, bank):sqrt():amin{ 2 }, 0.25 * usual)):mean():item()
+  local near, place = common.squared(fake, bank):min_dim(2)
+  local d = common.squared(bank:index_select(place), bank):sqrt()
+  -- and copies of it; products lose half the digits of distances (see common.squared)
+  local itself = gan.le(d, (bank:size(2) > 16 and 5e-3 or SAME) * d:mean():item())
+  local usual = (d + to_real(itself) * 1e30):amin{ 2 }
+  return to_real(gan.lt(near:sqrt(), usual * 0.25)):mean():item()
+end
+
+--- How far the samples of the same codes have gone from one check to another: the mean, divided by
+-- the mean distance of real samples.
+function measure.way(from, to, ref)
+  return (to - from):square():sum(2):sqrt():mean():item() / math.max(ref.pair, 1e-30)
 end
 
 --- What D says of real and of generated samples: the share of pairs in the right order, means,
@@ -162,6 +177,17 @@ function measure.size(list)
     norms[i], count = t:detach():norm(), count + t:numel()
   end
   return count > 0 and gan.stack(norms):norm():item() / math.sqrt(count) or nil
+end
+
+--- The norm of the difference of tensors from the copies from place `first` on, divided by that of
+-- the copies.
+function measure.change(list, copies, first)
+  local differences, sizes = {}, {}
+  for i, t in ipairs(list) do
+    local before = copies[first + i - 1]
+    differences[i], sizes[i] = (t:detach() - before):norm(), before:norm()
+  end
+  return gan.stack(differences):norm():item() / math.max(gan.stack(sizes):norm():item(), 1e-30)
 end
 
 --- The root mean square of the gradients that the last step left; nil where it left none.

@@ -40,17 +40,14 @@ local function rising(history, name, n, factor)
   return not before or not now or now > before * (factor or 1.1)
 end
 
---- Half the sum of the differences of two lists of shares.
-local function variation(a, b)
-  local sum = 0
-  for i, p in ipairs(a) do
-    sum = sum + math.abs(p - b[i]) / 2
-  end
-  return sum
-end
-
 local function is_far(r)
   return r.gap > 0.1
+end
+
+--- One of the nets learns so much slower than the other (fields of their movements) that it might
+-- as well stand still.
+local function stands_still(r, slow, fast)
+  return r[slow] and r[fast] > 0 and r[slow] < 0.01 * r[fast]
 end
 
 --- How sure D is, where its output is a probability or a logit: 0.99 and more for both kinds.
@@ -90,7 +87,11 @@ rules[3] = { "vanishing gradient", function(history)
     return
   end
   local function faint(r)
-    return r.gradient and is_far(r) and r.order > 0.98
+    if not r.gradient or not is_far(r) then
+      return false
+    end
+    local frozen = r.G_move and r.G_move < 1e-7 and r.gradient < 1e-6 * r.G_size
+    return frozen or r.order > 0.98
       and (r.gradient < 1e-3 * early or is_sure(r) and r.gradient < 1e-4 * r.G_size)
   end
   if lasting(history, PATIENCE, faint) then
@@ -103,6 +104,13 @@ end, "use the non-saturating loss, hinge or a Wasserstein GAN instead of minimax
 
 rules[4] = { "discriminator too strong", function(history)
   local now = history[#history]
+  local before = mean(history, "score_range", #history - 2 * PATIENCE + 1, #history - PATIENCE)
+  if before and now.form ~= "probability" and lasting(history, PATIENCE, function(r)
+    return r.score_range > 300 and r.score_range > 1.5 * before
+  end) then
+    return ("nothing bounds D: its scores lie %.3g apart, and more and more"):format(
+      now.score_range)
+  end
   if lasting(history, PATIENCE, function(r)
     return r.D_growth > 6 and r.D_growth > 2 * r.G_growth
   end) then
@@ -114,7 +122,13 @@ end, "lower D's learning rate, or penalise its slope (R1, a gradient penalty)" }
 
 rules[5] = { "discriminator too weak", function(history)
   local now = history[#history]
-  if now.step >= WARM_UP and lasting(history, 2 * PATIENCE, function(r)
+  if now.step >= WARM_UP and lasting(history, PATIENCE, function(r)
+    return stands_still(r, "D_move", "G_move") and r.order < 0.9 and r.gap > 0.25
+  end) then
+    return ("D hardly learns: in a step its weights change by %.2g of their size, G's by %.2g, and "
+      .. "it puts %.0f %% of the pairs in the right order"):format(now.D_move, now.G_move,
+      100 * now.order)
+  elseif now.step >= WARM_UP and lasting(history, 2 * PATIENCE, function(r)
     return r.order < 0.7 and r.gap > 0.25
   end) then
     return ("D cannot tell samples apart that differ: %.0f %% of the pairs in the right order, "
@@ -136,6 +150,13 @@ end, "give G more units and layers, and a code of more numbers" }
 
 rules[7] = { "discriminator too strong", function(history)
   local now = history[#history]
+  if now.step >= WARM_UP and lasting(history, 2 * PATIENCE, function(r)
+    return stands_still(r, "G_move", "D_move") and is_far(r) and r.order > 0.98
+  end) then
+    return ("G hardly learns beside D: in a step its weights change by %.2g of their size, D's by "
+      .. "%.2g, and D tells %.1f %% of the pairs apart"):format(now.G_move, now.D_move,
+      100 * now.order)
+  end
   if now.step >= WARM_UP
     and lasting(history, 2 * PATIENCE, function(r) return is_sure(r) and is_far(r) end)
     and mean(history, "order", #history - 2 * PATIENCE, #history) > 0.98
@@ -148,20 +169,15 @@ end, "lower D's learning rate, smooth its labels, add instance noise or dropout,
   .. "slope (R1)" }
 
 rules[8] = { "cycling", function(history)
-  if #history < 12 then
+  if #history < 12 or history[#history].step < WARM_UP then
     return
   end
   local jumps, returns, n = 0, 0, 10
   for i = #history - n + 1, #history do
-    local hist = history[i].hist
-    if variation(hist, history[i - 1].hist) > 0.5 then
+    local r = history[i]
+    if r.jump and r.jump > 0.25 then
       jumps = jumps + 1
-      for lag = 2, math.min(8, i - 1) do
-        if variation(hist, history[i - lag].hist) < 0.3 then
-          returns = returns + 1
-          break
-        end
-      end
+      returns = returns + (r.back and r.back < 0.5 * r.jump and 1 or 0)
     end
   end
   if jumps >= 5 and returns >= 2 and mean(history, "used", #history - n + 1, #history) < 0.6
