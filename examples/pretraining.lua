@@ -15,7 +15,8 @@ local opt = gan.opts{
   {"layer_epochs", 2, "passes over the training images for each layer"},
   {"epochs", 20, "passes altogether"},
   {"batch_size", 128, "images in a batch"},
-  {"lr", 1e-3, "learning rate"},
+  {"lr", 3e-3, "learning rate; it falls to a hundredth"},
+  {"eps", 1e-3, "of Adam: gradients far below it hardly move a weight"},
   {"sigma", 0.01, "standard deviation of the first weights"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
   {"images", 60000, "use only the first so many images"},
@@ -44,8 +45,10 @@ for name, p in net:named_parameters() do
   nn.init[name:find "weight" and "normal_" or "zeros_"](p, 0, opt.sigma)
 end
 
+-- Adam divides a gradient by its own size plus eps: with the usual 1e-8 it would blow up the noise
+-- of gradients that have all but vanished
 local function new_adam(parameters)
-  return optim.Adam{parameters, lr = opt.lr}
+  return optim.Adam{parameters, lr = opt.lr, eps = opt.eps}
 end
 local layers = gan.train.pretrain{
   encoder = encoder, decoder = decoder, optimiser = new_adam, error = loss.cross_entropy,

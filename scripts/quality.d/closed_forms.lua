@@ -14,11 +14,8 @@ local opt = gan.opts{
   {"code", 30, "numbers that remain of an image"},
   {"level", 0.25, "standard deviation of the denoiser's noise"},
   {"data", "mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
   {"images", 60000, "use only the first so many images"},
-  {"out", "runs/closed_forms", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/closed_forms",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
@@ -82,10 +79,11 @@ end
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
 gan.train.loop{
-  epochs = opt.epochs, batches = batches, run = run, step = step, compile = opt.compile,
-  after_epoch = function()
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
+  step = step, compile = opt.compile,
+  after_epoch = function(_, _, part)
     for _, name in ipairs(names) do
-      schedules[name]:step()
+      schedules[name]:reach(part)
     end
     run:save(nets)
   end,

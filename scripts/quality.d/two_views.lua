@@ -11,22 +11,26 @@ local opt = gan.opts{
   {"code", 50, "width of the codes"},
   {"distance", 1.0, "weight of the distance of the codes"},
   {"cross", 1.0, "weight of the error of one half restored from the other"},
-  {"correlation", 0.5, "weight of the correlation of the codes"},
+  {"correlation", 0.1, "weight of the correlation of the codes"},
+  {"contrast", 30.0, "weight of telling the digits of a batch apart by their codes"},
   {"epochs", 20, "passes over the training images"},
   {"batch_size", 256, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
-  {"seed", 1, "start of the random numbers"},
+  {"validate", false, "test on the last training images instead: to choose settings by"},
   {"images", 60000, "use only the first so many images"},
-  {"out", "runs/two_views", "run folder"},
-  {"compile", false, "record a step and replay it: faster, with the same results"},
-  {"resume", false, "go on with the run in that folder, from its latest checkpoint"},
+  run = "runs/two_views",
 }
 if not opt then return end
 gan.manual_seed(opt.seed)
 
-local train = assert(gan.data[opt.data]{split = "train"}).images:slice(1, 1, opt.images)
+local set = assert(gan.data[opt.data]{split = "train"})
 local test = assert(gan.data[opt.data]{split = "test"})
+if opt.validate then
+  test = {images = set.images:slice(1, 50001, 60000), labels = set.labels:slice(1, 50001, 60000)}
+  opt.images = math.min(opt.images, 50000)
+end
+local train = set.images:slice(1, 1, opt.images)
 local batches = gan.data.batches{train, batch_size = opt.batch_size, shuffle = true}
 
 local function views_of(images)
@@ -52,7 +56,8 @@ local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.05}
 
 local function step(images)
   local total, parts = loss.multi_view(net, views_of(images), {distance = opt.distance,
-    cross = opt.cross, correlation = opt.correlation})
+    cross = opt.cross, correlation = opt.correlation,
+    contrast = opt.contrast})
   adam:zero_grad()
   total:backward()
   adam:step()
@@ -61,9 +66,10 @@ end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 gan.train.loop{
-  epochs = opt.epochs, batches = batches, run = run, step = step, compile = opt.compile,
-  after_epoch = function()
-    schedule:step()
+  epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
+  step = step, compile = opt.compile,
+  after_epoch = function(_, _, part)
+    schedule:reach(part)
     run:save(net)
   end,
   state = {net = net, adam = adam, schedule = schedule},
