@@ -34,9 +34,16 @@ static int exit_code; /* of a script that ends with an error; 0: EXIT_FAILURE */
 
 /* ---- Ctrl-C ------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t deferred; /* a training loop looks at `pending` after every step */
-static volatile sig_atomic_t pending;  /* the signal that came meanwhile; 0: none */
-static bool taken;                     /* the loop knows of it */
+/*
+** What a signal does. DEFERRED: it waits in `pending`, at which a training loop looks after every
+** step. PROMPTING, at a prompt in such a loop: Ctrl-C stops the line, SIGTERM does so and waits.
+*/
+enum { PLAIN, DEFERRED, PROMPTING };
+static volatile sig_atomic_t mode;
+static volatile sig_atomic_t pending; /* the signal that came meanwhile; 0: none */
+static bool taken;                    /* the loop knows of it */
+static volatile sig_atomic_t reading; /* a line is being read: back to there */
+static sigjmp_buf at_prompt;
 static volatile sig_atomic_t failed;   /* an error was reported */
 
 /* Hook that raises an error in the chunk that was interrupted. */
@@ -49,7 +56,7 @@ static void stop (lua_State *L, lua_Debug *ar) {
 /*
 ** A signal may arrive in any thread, and only the main one may touch the state: others pass it on.
 ** After the first Ctrl-C a second one ends the program, should a long operation not come back.
-** SIGTERM comes here only while signals are deferred.
+** SIGTERM comes here only while signals are deferred, or at a prompt meanwhile.
 */
 static void on_interrupt (int sig) {
   int events = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
@@ -58,12 +65,12 @@ static void on_interrupt (int sig) {
     return;
   }
   signal(SIGINT, SIG_DFL);
-  if (deferred) {
+  if (mode == DEFERRED || sig == SIGTERM) {
     signal(SIGTERM, SIG_DFL);
     pending = sig;
-    return;
   }
-  lua_sethook(main_state, stop, events, 1);
+  if (reading) siglongjmp(at_prompt, 1);
+  if (mode != DEFERRED) lua_sethook(main_state, stop, events, 1);
 }
 
 static void catch_sigterm (bool wanted) {
@@ -72,20 +79,24 @@ static void catch_sigterm (bool wanted) {
 }
 
 /*
-** program.defer(on) -> the value before. From defer(true) to defer(false), Ctrl-C and SIGTERM do
-** not stop the program: it asks program.pending(). A second signal stops it at once.
+** program.defer(how) -> the value before. From defer(true) to defer(false), Ctrl-C and SIGTERM do
+** not stop the program: it asks program.pending(). A second signal stops it at once. In between,
+** from defer "prompt" to defer(true), Ctrl-C stops what is done, and SIGTERM also ends reading.
 */
 static int program_defer (lua_State *L) {
-  bool before = deferred, on = lua_toboolean(L, 1);
+  int before = mode, to = lua_type(L, 1) == LUA_TSTRING ? PROMPTING : lua_toboolean(L, 1);
   int sig = taken ? 0 : pending;
-  lua_pushboolean(L, before);
-  if (on == before) return 1;
-  pending = 0;
+  if (before == PROMPTING) lua_pushliteral(L, "prompt");
+  else lua_pushboolean(L, before == DEFERRED);
+  if (to == before) return 1;
+  pending = before == PLAIN || to == PLAIN ? 0 : sig;
   taken = false;
-  deferred = on;
-  catch_sigterm(on);
-  if (on) signal(SIGINT, on_interrupt);
-  if (on || !sig) return 1;
+  mode = to;
+  if (!pending) {
+    catch_sigterm(to != PLAIN);
+    if (to != PLAIN) signal(SIGINT, on_interrupt);
+  }
+  if (to != PLAIN || !sig) return 1;
   if (sig == SIGTERM) raise(sig); /* it came after the last question */
   return luaL_error(L, "interrupted!");
 }
@@ -171,15 +182,17 @@ static int traceback (lua_State *L) {
 static int docall (lua_State *L, int narg, int nres) {
   int status;
   int base = lua_gettop(L) - narg;
-  bool before = deferred;
+  int before = mode;
   lua_pushcfunction(L, traceback);
   lua_insert(L, base);
   main_state = L;
   signal(SIGINT, on_interrupt);
   status = lua_pcall(L, narg, nres, base);
   signal(SIGINT, SIG_DFL);
-  if (deferred && !before) {
-    deferred = 0;
+  if (mode != PLAIN && before == PLAIN) {
+    mode = PLAIN;
+    pending = 0;
+    taken = false;
     catch_sigterm(false);
   }
   lua_remove(L, base);
@@ -433,6 +446,25 @@ static const char completer_key = 0; /* registry: the Lua function that complete
 static const char matches_key = 0;   /* registry: the words it returned */
 static int word_start;               /* where in the line the word begins */
 
+/*
+** Asks for the words. Nothing jumps out of Lua meanwhile: Ctrl-C ends the completion, and what was
+** typed stays.
+*/
+static void find_matches (lua_State *L, const char *text) {
+  int top = lua_gettop(L);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &completer_key);
+  lua_pushstring(L, text);
+  lua_pushlstring(L, edit.line ? *edit.line : "", edit.line ? (size_t)word_start : 0);
+  reading = 0;
+  if (lua_pcall(L, 2, 1, 0) != LUA_OK) lua_pushnil(L);
+  lua_sethook(L, NULL, 0, 0);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &matches_key);
+  lua_settop(L, top);
+  signal(SIGINT, on_interrupt);
+  reading = 1;
+  if (mode == PROMPTING && pending) siglongjmp(at_prompt, 1);
+}
+
 /* Called with 0 for the first match of a word and with more for each further one; NULL: no more. */
 static char *next_match (const char *text, int index) {
   static lua_Integer k;
@@ -441,11 +473,7 @@ static char *next_match (const char *text, int index) {
   char *match = NULL;
   if (index == 0) {
     k = 0;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &completer_key);
-    lua_pushstring(L, text);
-    lua_pushlstring(L, edit.line ? *edit.line : "", edit.line ? (size_t)word_start : 0);
-    if (lua_pcall(L, 2, 1, 0) != LUA_OK) lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &matches_key);
+    find_matches(L, text);
   }
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &matches_key) == LUA_TTABLE &&
       lua_rawgeti(L, -1, ++k) == LUA_TSTRING)
@@ -506,13 +534,6 @@ static int reader_open (lua_State *L) {
   return 1;
 }
 
-static sigjmp_buf at_prompt;
-
-static void on_interrupt_at_prompt (int sig) {
-  if (pthread_equal(pthread_self(), main_thread)) siglongjmp(at_prompt, 1);
-  pthread_kill(main_thread, sig);
-}
-
 /* One line without its newline, in memory of malloc; NULL at the end of the input. */
 static char *read_line (const char *prompt) {
   char *line = NULL;
@@ -530,18 +551,24 @@ static char *read_line (const char *prompt) {
   return line;
 }
 
-/* reader.read(prompt) -> line; nil at the end of the input; false when Ctrl-C abandoned the line */
+/*
+** reader.read(prompt) -> line; nil at the end of the input; false when Ctrl-C abandoned the line,
+** or when SIGTERM came since the prompt was opened.
+*/
 static int reader_read (lua_State *L) {
   const char *prompt = luaL_checkstring(L, 1);
   char *line;
   if (sigsetjmp(at_prompt, 1) != 0) {
-    signal(SIGINT, SIG_DFL);
+    reading = 0;
     lua_writeline();
     lua_pushboolean(L, 0);
     return 1;
   }
-  signal(SIGINT, on_interrupt_at_prompt);
+  signal(SIGINT, on_interrupt);
+  reading = 1;
+  if (mode == PROMPTING && pending) siglongjmp(at_prompt, 1);
   line = read_line(prompt);
+  reading = 0;
   signal(SIGINT, SIG_DFL);
   if (!line) return 0;
   lua_pushstring(L, line);

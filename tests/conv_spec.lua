@@ -208,6 +208,32 @@ describe("convolution", function()
     end)
   end
 
+  -- op, n, channels in, height, width, channels out, kernel, groups
+  local fused = {
+    { "conv2d", 3, 3, 9, 8, 5, 3, 1 }, { "conv2d", 2, 1, 11, 3, 16, 1, 1 },
+    { "conv2d", 4, 20, 7, 6, 24, 1, 1 }, { "conv2d", 3, 6, 7, 6, 6, 3, 6 },
+    { "conv2d", 3, 6, 7, 6, 6, 1, 6 }, { "conv2d", 40, 6, 2, 2, 6, 2, 6 },
+    { "conv2d", 2, 6, 7, 6, 8, 3, 2 }, { "conv_transpose2d", 2, 6, 5, 6, 6, 3, 6 },
+    { "conv_transpose2d", 3, 4, 5, 6, 7, 1, 1 }, { "conv_transpose2d", 33, 12, 1, 1, 7, 4, 1 },
+  }
+  for _, e in ipairs(fused) do
+    local op, n, ci, h, w, co, k, groups = table.unpack(e)
+    it("applies an activation once, everywhere: " .. table.concat(e, " "), function()
+      local a, b = co, ci // groups
+      if op == "conv_transpose2d" then a, b = ci, co // groups end
+      local x, weight = gan.randn(n, ci, h, w), gan.randn(a, b, k, k)
+      local bias, threads = gan.randn(co), gan.threads()
+      finally(function() gan.threads(threads) end)
+      for _, count in ipairs{ 1, 2, 5 } do
+        gan.threads(count)
+        local y = gan[op](x, weight, bias, { groups = groups })
+        for _, f in ipairs{ "relu", "leaky_relu", "tanh", "sigmoid" } do
+          close(f, gan[op](x, weight, bias, { groups = groups, activation = f }), y[f](y))
+        end
+      end
+    end)
+  end
+
   it("gives the same bits every time and on every call", function()
     gan.scope(function()
       local x, w = gan.randn(8, 16, 14, 14), gan.require_grad(gan.randn(32, 16, 4, 4))

@@ -448,6 +448,20 @@ describe("safetensors", function()
 end)
 
 describe("files.replace", function()
+  it("writes to a pipe, which stays one", function()
+    local pipe, copy = path "pipe", path "copy"
+    assert(os.execute(("mkfifo %s && (timeout 20 cat %s > %s &)"):format(pipe, pipe, copy)))
+    assert.is_true(files.replace(pipe, "through the pipe"))
+    assert.is_true(os.execute("test -p " .. pipe))
+    local from = os.time()
+    repeat
+      local f = io.open(copy)
+      local text = f and f:read "a"
+      if f then f:close() end
+    until text == "through the pipe" or os.time() - from > 10
+    assert.equal("through the pipe", read "copy")
+  end)
+
   it("replaces a file, and leaves nothing beside it", function()
     assert.is_true(files.replace(path "r", "one"))
     assert.is_true(files.replace(path "r", "two\0\n"))

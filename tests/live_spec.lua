@@ -99,6 +99,8 @@ describe("Ctrl-C in training at a terminal", function()
       assert.is_truthy(t:ask "mine":find "tensor %(5 x 2%)")
       assert.is_truthy(t:ask "nothing.x":find("attempt to index a nil value", 1, true))
       assert.is_truthy(t:ask "losses = 1":find "belongs to the loop")
+      t:ask "table = { 5 }"
+      assert.equal("5", t:ask "table[1]")
       assert.is_truthy(t:ask "?conv2d":find("gan.conv2d(", 1, true))
       assert.is_truthy(t:ask "??disturb":find("local function disturb", 1, true))
       assert.is_truthy(t:ask "save":find "is saved in")
@@ -118,7 +120,8 @@ describe("Ctrl-C in training at a terminal", function()
       assert.equal(130, t:code())
     end)
     assert.same({ "G_opt.lr = 0.002", "noise = 0.4", "opt.weight = 2", "mine = G(gan.randn(5, 4))",
-      "losses = 1", "stop()" }, lines_of(folder)) -- names and fields alone are not written down
+      "losses = 1", "table = { 5 }", "table[1]", "stop()" }, lines_of(folder))
+    -- names and fields alone are not written down
     replays(folder)
   end)
 
@@ -194,6 +197,30 @@ describe("Ctrl-C in training at a terminal", function()
   end)
 end)
 
+describe("SIGTERM", function()
+  it("saves and ends a run whose prompt is open, or busy", function()
+    for i, line in ipairs{ "unfini", "while true do end" } do
+      local folder = scratch.path("terminated" .. i)
+      in_terminal(("%s --epochs 100000 --out %s"):format(model, folder), function(t)
+        t:wait "epoch 2/100000"
+        t:key "C-c"
+        t:ready()
+        local pid = tonumber(t:ask 'io.open "/proc/self/stat":read "n"')
+        t:type(line)
+        t:wait(line)
+        if i == 2 then
+          t:key "Enter"
+        end
+        os.execute("kill -TERM " .. pid)
+        assert.equal(143, t:code())
+        assert.is_truthy(t:screen():find "terminated after step %d+ of the run: step %d+ is saved")
+      end)
+      local run_record = gan.json.decode(journal.read_file(folder .. "/run.json"))
+      assert.equal("terminated", run_record.status)
+    end
+  end)
+end)
+
 -- ---- from another terminal ----------------------------------------------------------------------
 
 --- Trains in the background, without a terminal; f(pid), after which the run has ended.
@@ -257,16 +284,20 @@ describe("gan-lua attach", function()
       attach(folder, "step") -- opens the socket
       local sockets = {}
       for i, bytes in ipairs{ '{"lua": "half a li', "no json\n", "[1]\n", '{"lua": 7}\n',
-        '{"lua": "(\'x\'):rep(1e7)"}\n', '{"word": "G_o"}\n' } do
+        '{"lua": "(\'x\'):rep(1e7)"}\n', '{"id": 5, "word": "G_o"}\n' } do
         sockets[i] = server.library()()
         assert(sockets[i]:connect(server.path(folder)))
         sockets[i]:send(bytes)
       end
       sockets[1]:close()
+      local gone = server.library()()
+      assert(gone:connect(server.path(folder)))
+      gone:send '{"lua": "(\'x\'):rep(1e5)"}\n{"lua": "1"}\n{"lua": "2"}\n'
+      gone:close()
       local before = select(2, log():gsub("\n", ""))
       wait_for("more epochs", function() return select(2, log():gsub("\n", "")) > before + 3 end)
       sockets[6]:settimeout(20)
-      assert.is_truthy(sockets[6]:receive "*l":find('"words":["G_opt"]', 1, true))
+      assert.equal('{"done":true,"id":5,"words":["G_opt"]}', (sockets[6]:receive "*l"))
       assert.is_truthy(attach(folder, "1 + 1"):find "^2\n")
       for i = 2, #sockets do
         sockets[i]:close()
@@ -428,6 +459,32 @@ describe("the journal of a run", function()
     local out, code = run(("replay %s --to %s-2"):format(folder, folder))
     assert.equal(1, code)
     assert.is_truthy(out:find "weights.safetensors: different", out)
+  end)
+
+  it("is replayed from a damaged folder as far as that goes, or refused in a sentence", function()
+    local folder = scratch.path "damaged"
+    run(("%s --epochs 1 --out %s"):format(model, folder))
+    local broken = { "", "null", "7", "\0\1\2", "[[", '{"step":"x","lua":[],"out":[]}' }
+    for i, text in ipairs(broken) do
+      for _, name in ipairs{ "metrics.jsonl", "run.json", "options.json", "live.jsonl" } do
+        assert(gan.files.replace(folder .. "/" .. name, text .. "\n"))
+      end
+      local out = run(("replay %s --to %s-%d"):format(folder, folder, i))
+      assert.is_truthy(out:find "weights.safetensors: the same", out)
+      assert.is_nil(out:find "traceback", out)
+      out = run("attach " .. folder)
+      assert.is_truthy(out:find("no run folder", 1, true), out)
+    end
+    assert(gan.files.replace(folder .. "/live.jsonl", '{"lua":"x","step":"y"}\n{"lua":"x","step":1,'
+      .. '"set":5}\n{"lua":"x","step":1,"epoch":[]}\n{"lua":"x","step":2,"set":{}}\n'))
+    assert.equal(2, journal.entries(folder)[1].step)
+    broken[#broken + 1] = '{"script":"a.lua","hash":"0","threads":1,"words":5}'
+    broken[#broken + 1] = '{"script":"a.lua","hash":"0","threads":1,"resumed":[{"words":[1]}]}'
+    for _, text in ipairs(broken) do
+      assert(gan.files.replace(folder .. "/start.json", text))
+      local out = run("replay " .. folder)
+      assert.is_truthy(out:find "start.json: not what a run writes", out)
+    end
   end)
 
   it("finds variables on the stack and in functions", function()

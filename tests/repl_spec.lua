@@ -126,6 +126,19 @@ describe("the REPL under a pipe", function()
     assert.same({ "5\n", "", 0 }, { out, err, code })
   end)
 
+  it("goes on when a line takes globals away", function()
+    local out = scratch.path "globals"
+    local p = assert(io.popen(("%s -i > %s 2>&1"):format(program, out), "w"))
+    p:write("table = {}\nx x\n1 + 10\n",
+      "setmetatable(_G, {__index = error, __newindex = error})\n",
+      "2 + 10\n", "_ + 1\n", "gan.config.version\n", "io, load, os, select = nil\n3 + 30\n")
+    p:close()
+    local text = scratch.read "globals"
+    for _, line in ipairs{ "11", "12", "13", gan.config.version, "33" } do
+      assert.is_truthy(text:find("\n" .. line .. "\n", 1, true), text)
+    end
+  end)
+
   it("writes a picture into a file, and names it", function()
     local path = scratch.path "picture.png"
     local out, err = pipe(("gan.show(gan.ones(5, 7), {path = %q})\n"):format(path))
@@ -202,6 +215,9 @@ describe("what the REPL says", function()
     assert.equal(") + 1", syntax "f(1)) + 1")
     assert.equal("end", syntax "if x then y = end")
     assert.equal("5", syntax "x.5" or "5")
+    assert.equal(")", syntax "x = 1e-5 )")
+    assert.equal("3x", syntax "3x")
+    assert.equal(1, #syntax("y = " .. ("x"):rep(1e5, " + ") .. " )")) -- at once
     local message = errors.syntax("for i = 1, 2 do\n  f(]\nend", "stdin:2: unexpected symbol")
     assert.is_truthy(message:find("\n    f(]\n      ^", 1, true), message)
   end)

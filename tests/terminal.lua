@@ -46,7 +46,7 @@ function terminal.open(command, given)
   local self = setmetatable({ name = "gan" .. file:match "[%w_]+$", file = file,
     prompt = given and given.prompt or ">" }, Terminal)
   self:tmux("-u", "new-session", "-d", "-x", "100", "-y", "50", "-s", "t", "sh", "-c",
-    "trap : INT; env -u NO_COLOR -u COLORTERM LANG=C.UTF-8 LC_ALL=C.UTF-8 " .. command
+    "trap : INT TERM; env -u NO_COLOR -u COLORTERM LANG=C.UTF-8 LC_ALL=C.UTF-8 " .. command
     .. "; code=$?; echo; echo ended with $code; cat")
   return self
 end

@@ -49,6 +49,15 @@ describe("a trainer", function()
     assert.is_false(trainer:step())
   end)
 
+  it("wants a table of numbers from its steps", function()
+    for _, wrong in ipairs{ 5, "loss" } do
+      local trainer = gan.train.trainer(problem{ step = function() return wrong end })
+      fails("a table of losses by name, not a " .. type(wrong), trainer.step, trainer)
+    end
+    local trainer = gan.train.trainer(problem{ step = function() return { G = "x" } end })
+    fails("the loss 'G' of 'step' is a string, not a number", trainer.step, trainer)
+  end)
+
   it("frees every step, also while the host has a scope open", function()
     local o = problem{ epochs = 1000 }
     local trainer = gan.train.trainer(o)

@@ -10,6 +10,10 @@
 -- there is no prompt where the input is none, unless _PROMPT is set. `gan` is a global here, and
 -- here only. A prompt elsewhere is a session of its own: repl.session (gan.train.live has one).
 
+-- what a line does to these names does not concern the prompt
+local io, load, os, require = io, load, os, require
+local select, table, tostring = select, table, tostring
+
 local gan = require "gan"
 local colour = require "gan.repl.colour"
 local complete = require "gan.repl.complete"
@@ -221,7 +225,7 @@ function repl.session(o)
 end
 
 local function prompt(first)
-  local text = _G[first and "_PROMPT" or "_PROMPT2"]
+  local text = rawget(_G, first and "_PROMPT" or "_PROMPT2")
   if text ~= nil then
     return tostring(text)
   elseif not gan.files.isatty(0) then
@@ -232,10 +236,12 @@ end
 
 --- Reads, evaluates and prints until the end of the input. `reader`: see repl.session.
 function repl.run(reader)
-  _G.gan = _G.gan or gan
+  if rawget(_G, "gan") == nil then
+    rawset(_G, "gan", gan)
+  end
   repl.session{
     reader = reader, prompts = prompt, scope = complete.globals,
-    keep = function(v) _G._ = v end,
+    keep = function(v) rawset(_G, "_", v) end,
   }.run()
   if prompt(true) ~= "" then
     print()

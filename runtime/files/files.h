@@ -35,7 +35,8 @@ gan_tensor *gan_read_file(gan_ctx *c, const char *path, uint64_t max);
 ** Atomic replacement: bytes go to a temporary file in the same folder, which takes the place of
 ** `path` on commit, after it is on the disk. Until then, and after a failure, `path` is as it was;
 ** only when the folder itself cannot be synced is the new file there and its future uncertain.
-** A symbolic link is followed. After gan_replace_open succeeded, call commit or cancel once.
+** A symbolic link is followed; what is no regular file (a device, a pipe) gets the bytes as they
+** come. After gan_replace_open succeeded, call commit or cancel once.
 */
 typedef struct {
   char *path; /* links resolved */

@@ -138,8 +138,12 @@ bool gan_replace_open (gan_ctx *c, gan_replacement *r, const char *path) {
   r->fd = -1;
   r->temporary = NULL;
   bool exists = stat(path, &st) == 0;
-  r->path = exists ? realpath(path, NULL) : strdup(path);
-  if (r->path) {
+  bool plain = !exists || S_ISREG(st.st_mode);
+  r->path = exists && plain ? realpath(path, NULL) : strdup(path);
+  if (!plain) { /* a device or a pipe is written to, nothing takes its place; a folder refuses */
+    r->fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (r->path && r->fd >= 0) return true;
+  } else if (r->path) {
     size_t size = strlen(r->path) + 48;
     r->temporary = malloc(size);
     if (r->temporary && open_temporary(c, r, size)) {
@@ -198,7 +202,7 @@ static bool close_synced (gan_ctx *c, gan_replacement *r) {
 bool gan_replace_commit (gan_ctx *c, gan_replacement *r) {
   const char *what = "syncing";
   bool ok = close_synced(c, r);
-  if (ok) {
+  if (ok && r->temporary) {
     what = "renaming";
     ok = !fails_here(c) && rename(r->temporary, r->path) == 0;
   }
@@ -207,7 +211,7 @@ bool gan_replace_commit (gan_ctx *c, gan_replacement *r) {
     gan_replace_cancel(r);
     return false;
   }
-  ok = sync_folder_of(c, r->path);
+  ok = !r->temporary || sync_folder_of(c, r->path);
   if (!ok) fail_errno(c, r->path, "syncing the folder");
   replacement_free(r);
   return ok;

@@ -150,6 +150,7 @@ static void flatten (plan *p) {
   j->w.in *= j->h.in;
   j->w.out *= j->h.out;
   j->h.in = j->h.out = 1;
+  j->dh = j->dn; /* the one row is the whole image */
 }
 
 /* Items of the job's images. */
@@ -310,7 +311,8 @@ gan_tensor *gan_conv_run (gan_ctx *c, const gan_conv_shape *s, bool adjoint, gan
   p.job.dst = gan_reals(dst);
   gan_count_work(2 * p.work * (double)s->n);
   gan_parallel(items(&p.job), p.grain, run_range, &p);
-  if (e.f != GAN_ACT_NONE && s->groups > 1) gan_parallel(dst->numel, 16384, activate_range, &p);
+  if (e.f != GAN_ACT_NONE && p.job.groups > 1) /* otherwise run_range has done it */
+    gan_parallel(dst->numel, 16384, activate_range, &p);
   return dst;
 }
 

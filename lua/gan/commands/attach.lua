@@ -12,13 +12,13 @@ local MOST = 120   -- seconds until a run that does not answer is given up
 
 --- Why nobody answers in a folder.
 local function absence(folder, message)
-  local ok, run = pcall(json.decode, journal.read_file(folder .. "/run.json") or "")
+  local status = journal.object(folder .. "/run.json").status
   if not gan.files.list(folder) then
     return folder .. ": there is no such folder"
-  elseif not ok then
-    return folder .. ": no run folder (it has no run.json)"
-  elseif run.status ~= "running" then
-    return ("%s: the run is not running but %s"):format(folder, tostring(run.status))
+  elseif status == nil then
+    return folder .. ": no run folder (it has no run.json that can be read)"
+  elseif status ~= "running" then
+    return ("%s: the run is not running but %s"):format(folder, tostring(status))
   end
   return ("%s: nobody answers (%s); the run was killed, or has no local socket"):format(folder,
     message)
@@ -63,8 +63,13 @@ local function connect(folder)
   return socket
 end
 
+local asked = 0
+
 --- Sends a request and hands the answers over; the last one comes back, nil when the run has ended.
+-- Answers to a request that was given up after `patience` seconds are dropped when they come.
 local function ask(socket, request, show, patience)
+  asked = asked + 1
+  request.id = asked
   if not socket:send(json.encode(request) .. "\n") then
     return nil
   end
@@ -76,10 +81,13 @@ local function ask(socket, request, show, patience)
     if text then
       local reply = json.decode(line)
       line = ""
-      if reply.done then
+      if type(reply) ~= "table" then
+        return nil
+      elseif reply.id == asked and reply.done then
         return reply
+      elseif reply.id == asked then
+        show(reply.text)
       end
-      show(reply.text)
     elseif problem ~= "timeout" then
       return nil
     else

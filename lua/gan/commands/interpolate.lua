@@ -69,10 +69,12 @@ return {
         .. generator.labels or "the generator of this run takes no labels")
     end
     gan.manual_seed(o.seed)
-    local a, b = generator:draw(o.n):flatten(2), generator:draw(o.n):flatten(2)
-    local codes = between(a, b, gan.linspace(0, 1, o.steps), o.path)
     local labels = generator.labels and labels_of(generator.labels, o) or nil
-    codes = codes:reshape(o.n * o.steps, table.unpack(generator.codes))
-    output.write(o.out, generator(codes, labels), { range = generator.range, columns = o.steps })
+    local x = output.of(o[1], function()
+      local a, b = generator:draw(o.n):flatten(2), generator:draw(o.n):flatten(2)
+      local codes = between(a, b, gan.linspace(0, 1, o.steps), o.path)
+      return generator(codes:reshape(o.n * o.steps, table.unpack(generator.codes)), labels)
+    end)
+    output.write(o.out, x, { range = generator.range, columns = o.steps })
   end,
 }

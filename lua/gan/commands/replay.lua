@@ -38,8 +38,8 @@ end
 local function metrics(folder)
   local list = {}
   for line in (journal.read_file(folder .. "/metrics.jsonl") or ""):gmatch "[^\n]+" do
-    local ok, values = pcall(json.decode, line)
-    if ok then
+    local values = json.decode(line)
+    if type(values) == "table" then
       values.seconds, values.peak_bytes = nil, nil
       list[#list + 1] = json.encode(values)
     end
@@ -71,8 +71,7 @@ end
 -- killed, the replay may have gone on to the end: its log begins like that of the run.
 local function compare(from, to)
   local same, a, b = true, metrics(from), metrics(to)
-  local ok, run = pcall(json.decode, journal.read_file(from .. "/run.json") or "")
-  local killed = ok and run.status == "running"
+  local killed = journal.object(from .. "/run.json").status == "running"
   local function tell(name, equal, yes)
     print(("%s: %s"):format(name, equal and yes or "different"))
     same = same and equal
@@ -101,8 +100,7 @@ end
 --- The words of the command line, with the new folder for --out.
 local function words_for(start, folder, to)
   local words = journal.words(start)
-  local ok, options = pcall(json.decode, journal.read_file(folder .. "/options.json") or "")
-  if ok and options.out == start.out then
+  if start.out ~= nil and journal.object(folder .. "/options.json").out == start.out then
     words[#words + 1] = "--out"
     words[#words + 1] = to
     return words, to

@@ -51,7 +51,7 @@ return {
     local labels = labels_of(generator, o.n, o.label)
     local columns = o.columns > 0 and o.columns
       or labels and o.label == 0 and math.min(generator.labels, o.n) or nil
-    output.write(o.out, generator(generator:draw(o.n), labels), { range = generator.range,
-      columns = columns })
+    local x = output.of(o[1], function() return generator(generator:draw(o.n), labels) end)
+    output.write(o.out, x, { range = generator.range, columns = columns })
   end,
 }

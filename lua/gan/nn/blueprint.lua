@@ -212,7 +212,8 @@ function blueprint.build(plan)
   if ok then
     return model
   end
-  local message = type(model) == "table" and model.refusal or tostring(model)
+  local message = type(model) == "table" and model.refusal
+    or tostring(model):gsub("^[%w_.]+:%d+: ", "") -- without the place in the library
   return nil, "the description of a model is not usable: " .. message
 end
 

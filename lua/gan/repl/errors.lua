@@ -7,7 +7,7 @@ local errors = {}
 
 --- "  text" and "     ^" below it.
 local function point(line, column)
-  local blanks = line:sub(1, column - 1):gsub("[^\t]", " ")
+  local blanks = line:sub(1, column - 1):gsub("[\128-\191]", ""):gsub("[^\t]", " ")
   return "  " .. line .. "\n  " .. blanks .. colour.bold("^", 2)
 end
 
@@ -21,18 +21,19 @@ local function nth_line(text, n)
   end
 end
 
---- The position up to which a chunk can be the beginning of a correct one: the shortest beginning
--- that the compiler refuses for another reason than that it ends.
+--- The end of the word or sign at which the compiler gives up; nil where it is not known. The
+-- compiler gets one character after the other and has read one more than it refuses.
 local function wrong_at(text)
-  for i = 1, #text do
-    local next_is_word = text:find("^[%w_]", i + 1) and text:find("^[%w_]", i)
-    if not next_is_word then
-      local chunk, message = load(text:sub(1, i), "=stdin", "t")
-      if not chunk and not message:find("<eof>$") and not message:find "^stdin:%d+: unfinished" then
-        return i
-      end
-    end
+  local i = 0
+  local _, message = load(function()
+    i = i + 1
+    return text:sub(i, i)
+  end, "=stdin", "t")
+  if not message or message:find "<eof>$" or message:find "^stdin:%d+: unfinished"
+      or not message:find " near '" then
+    return nil
   end
+  return math.min(i - 1, #text)
 end
 
 --- The message of the compiler with the place.

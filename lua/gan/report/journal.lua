@@ -28,6 +28,12 @@ end
 
 journal.read_file = read_file
 
+--- The object in a JSON file; an empty table where there is none.
+function journal.object(path)
+  local v = json.decode(read_file(path) or "")
+  return type(v) == "table" and v or {}
+end
+
 --- A hash by which a text is known.
 function journal.hash(text)
   return ("%08x"):format(gan.files.crc32(text))
@@ -53,25 +59,53 @@ local function words()
   return list
 end
 
+local function is_entry(v)
+  return type(v) == "table" and type(v.lua) == "string" and math.type(v.step) == "integer"
+    and (v.epoch == nil or math.type(v.epoch) == "integer")
+    and (v.set == nil or type(v.set) == "table" and #v.set == 0)
+end
+
 --- The records of a folder's live.jsonl, in order; broken lines are left out.
 function journal.entries(folder)
   local list = {}
   for line in (read_file(folder .. "/live.jsonl") or ""):gmatch "([^\n]*)\n" do
-    local ok, entry = pcall(json.decode, line)
-    if ok and type(entry) == "table" and type(entry.lua) == "string" then
+    local entry = json.decode(line)
+    if is_entry(entry) then
       list[#list + 1] = entry
     end
   end
   return list
 end
 
+local function is_list(v, kind)
+  for _, item in ipairs(type(v) == "table" and v or {}) do
+    if type(item) ~= kind then
+      return false
+    end
+  end
+  return v == nil or type(v) == "table"
+end
+
+local function is_start(v)
+  if type(v.script) ~= "string" or type(v.hash) ~= "string" or math.type(v.threads) ~= "integer"
+      or not is_list(v.words, "string") or not is_list(v.resumed, "table") then
+    return false
+  end
+  for _, part in ipairs(v.resumed or {}) do
+    if not is_list(part.words, "string") then
+      return false
+    end
+  end
+  return true
+end
+
 --- How a folder's run was started, or nil and a message.
 function journal.start(folder)
   local text = read_file(folder .. "/start.json")
-  local ok, start = pcall(json.decode, text or "")
+  local start = text and json.decode(text)
   if not text then
     return nil, folder .. ": there is no start.json, so this run cannot be repeated"
-  elseif not ok or type(start) ~= "table" or type(start.script) ~= "string" then
+  elseif type(start) ~= "table" or not is_start(start) then
     return nil, folder .. "/start.json: not what a run writes"
   end
   return start

@@ -89,13 +89,26 @@ local function plan_of(described, name, folder)
   return entry.plan
 end
 
---- Weights of the model `name` out of those of the whole run; a run with one model may have saved
--- it without its name.
-local function load_weights(m, name, path)
-  local all, message = gan.files.load_safetensors(path)
-  if not all then
-    return nil, message
+local SLACK = 64 * 2 ^ 20 -- bytes
+
+--- A model as planned, with starting weights; nil and a message where it is much larger than the
+-- weights `all` of the run, whatever its plan asks for.
+local function build(plan, all)
+  local bytes = 0
+  for _, t in pairs(all) do
+    bytes = bytes + 8 * t:numel()
   end
+  local most = math.tointeger(gan.memory().live + 4 * bytes + SLACK)
+  local before = gan.memory_limit(most)
+  gan.memory_limit(before > 0 and math.min(before, most) or most)
+  local m, message = blueprint.build(plan)
+  gan.memory_limit(before > 0 and before or nil)
+  return m, message
+end
+
+--- Loads weights of the model `name` out of `all` those of the run; a run with one model may have
+-- saved it without its name. path: where they are from.
+local function load_weights(m, name, all, path)
   local own, prefix = {}, name .. "."
   for key, t in pairs(all) do
     if key:sub(1, #prefix) == prefix then
@@ -128,18 +141,23 @@ function rebuild.model(folder, given)
     return nil, folder .. ": the run has no generator: nothing in it makes samples from codes "
       .. "(a script says so by run:generator{G, codes = 64})"
   end
+  local path = folder .. "/weights.safetensors"
+  local all, unread = gan.files.load_safetensors(path)
+  if not all then
+    return nil, unread
+  end
   local m = state and module.is_module(state[name]) and state[name]
   if not m then
     local plan, problem = plan_of(described, name, folder)
     if not plan then
       return nil, problem
     end
-    m, message = blueprint.build(plan)
+    m, message = build(plan, all)
     if not m then
       return nil, ("%s/model.json: %s"):format(folder, message)
     end
   end
-  local ok, problem = load_weights(m, name, folder .. "/weights.safetensors")
+  local ok, problem = load_weights(m, name, all, path)
   if not ok then
     return nil, problem
   end
@@ -151,7 +169,10 @@ end
 local Generator = {}
 Generator.__index = Generator
 
+local LARGEST = 2 ^ 26 -- of the product of sizes
+
 local function is_sizes(v)
+  local product = 1.0
   if type(v) ~= "table" or #v == 0 then
     return false
   end
@@ -159,8 +180,9 @@ local function is_sizes(v)
     if math.type(n) ~= "integer" or n < 1 then
       return false
     end
+    product = product * n
   end
-  return true
+  return product <= LARGEST
 end
 
 --- rebuild.generator(folder, {script=}) -> a generator; or nil and a message. Its fields: `codes`,
@@ -173,7 +195,8 @@ function rebuild.generator(folder, given)
   local o = described.generator
   if not is_sizes(o.codes) or o.sizes ~= nil and not is_sizes(o.sizes)
     or o.labels ~= nil and not is_sizes{ o.labels } then
-    return nil, folder .. "/model.json: the sizes of the generator's codes are no list of integers"
+    return nil, folder .. "/model.json: the sizes of the generator's codes are no list of "
+      .. "integers, or too large"
   end
   local range = type(o.range) == "table" and type(o.range[1]) == "number"
     and type(o.range[2]) == "number" and o.range or nil

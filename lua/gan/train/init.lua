@@ -32,8 +32,16 @@ local function one_step(batches, step, doctor)
   if batch[1] == nil then
     return nil
   end
-  for name, v in pairs(step(table.unpack(batch, 1, batch.n)) or {}) do
+  local losses = step(table.unpack(batch, 1, batch.n)) or {}
+  if type(losses) ~= "table" then
+    error("train.loop: 'step' returns a table of losses by name, not a " .. type(losses), 0)
+  end
+  for name, v in pairs(losses) do
     values[name] = gan.is_tensor(v) and v:item() or v
+    if type(values[name]) ~= "number" then
+      error(("train.loop: the loss '%s' of 'step' is a %s, not a number"):format(tostring(name),
+        type(v)), 0)
+    end
   end
   if doctor then
     doctor:step(values, table.unpack(batch, 1, batch.n))
@@ -73,8 +81,8 @@ local function defer_signals()
   local p = program()
   local before = p and p.defer(true)
   local function defer(on)
-    if p and not before then
-      p.defer(on)
+    if p and before ~= true then
+      p.defer(on or before)
     end
   end
   local function during(f, ...)
@@ -99,6 +107,7 @@ local function leave_if_asked(loop, asked)
       and loop.live:prompt() then
     return
   end
+  code = asked and code or program().pending() or code -- SIGTERM may have ended the prompt
   local text = ("%s after step %d of the run"):format(code == 143 and "terminated" or "interrupted",
     loop.position.steps)
   if ranks.job then

@@ -83,13 +83,21 @@ function Live:get(name, variables)
   return _G[name]
 end
 
+--- Whether a global name is Lua's own: a line that takes it for something else does so for the
+-- prompt, not for the program around it.
+local function is_standard(name)
+  local v = rawget(_G, name)
+  return v ~= nil and (package.loaded[name] == v
+    or type(v) == "function" and debug and debug.getinfo(v, "S").what == "C")
+end
+
 function Live:set(name, v)
   local variable = not own[name] and self:variables()[name]
   if variable then
     variable.set(v)
   elseif own[name] or self.state[name] ~= nil then
     error(("'%s' belongs to the loop and cannot be set"):format(name), 3)
-  elseif rawget(_G, name) ~= nil then
+  elseif rawget(_G, name) ~= nil and not is_standard(name) then
     _G[name] = v
   else
     self.scratch[name] = v
@@ -184,7 +192,7 @@ function Live:evaluate(text, from)
   local p = program()
   local results
   if p and p.reader then -- Ctrl-C, or SIGINT, ends the line and not the run
-    local before = p.defer(false)
+    local before = p.defer "prompt"
     results = table.pack(p.reader.call(chunk))
     p.defer(before)
   else
@@ -393,7 +401,7 @@ end
 --- Opens the prompt; returns true when the run goes on.
 function Live:prompt()
   local p, started = program(), gan.files.time()
-  local before = p.defer(false)
+  local before = p.defer "prompt"
   local commands = { continue = true, stop = true, save = true, reload = true, [""] = true }
   local function command(text, asked)
     local word = text:match "^%s*(%a*)%s*$"

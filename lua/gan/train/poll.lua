@@ -46,8 +46,8 @@ function poll.close()
     return
   end
   current:close()
-  if program() and current.defers then
-    program().defer(false)
+  if program() and current.before ~= true then
+    program().defer(current.before)
   end
   current = nil
 end
@@ -62,7 +62,7 @@ local function open(o)
     list = function() return { f } end, say = print, warn = print, batch = o.batch,
   }
   current.given = o.run
-  current.defers = program() and not program().defer(true)
+  current.before = program() and program().defer(true)
   current:start()
 end
 

@@ -2,9 +2,11 @@
 -- its own that only the owner may enter (RUN/live/socket). It is made when somebody asks for it, by
 -- a file (RUN/live/knock). Requests and answers are lines of JSON.
 --
---     {"lua": "G_opt.lr", "mode": "truecolor", "width": 80, "blocks": true}  ->
---         {"text": "0.0002\n"} ... {"done": true} or {"done": true, "more": true}: unfinished
---     {"word": "G_o", "before": ""}  ->  {"words": ["G_opt"], "done": true}
+--     {"id": 1, "lua": "G_opt.lr", "mode": "truecolor", "width": 80, "blocks": true}  ->
+--         {"id": 1, "text": "0.0002\n"} ... {"id": 1, "done": true}, with "more": true: unfinished
+--     {"id": 2, "word": "G_o", "before": ""}  ->  {"id": 2, "words": ["G_opt"], "done": true}
+--
+-- `id` is the client's, who may give up waiting and ask something else: it comes back.
 --
 -- Nothing here waits: what a client does not send in time comes in another step, and what it does
 -- not read is kept, up to a limit, at which it is cut off. Without LuaSocket (Debian: lua-socket)
@@ -51,9 +53,13 @@ function Server.knock(folder)
   return gan.files.replace(folder .. "/live/knock", "")
 end
 
---- LuaSocket's local sockets, or nil and a message.
+--- LuaSocket's local sockets, or nil and a message. Its core sees to it that writing to somebody
+-- who has gone is an error, and no signal that ends the program (SIGPIPE).
 function Server.library()
-  local ok, unix = pcall(require, "socket.unix")
+  local ok, unix = pcall(require, "socket.core")
+  if ok then
+    ok, unix = pcall(require, "socket.unix")
+  end
   if not ok then
     return nil, "local sockets need LuaSocket: install the package lua-socket"
   end
@@ -105,21 +111,22 @@ local function flush(self, client)
   end
 end
 
-local function answer(client, reply)
+local function answer(client, request, reply)
+  reply.id = request.id
   client.waiting = client.waiting .. json.encode(reply) .. "\n"
 end
 
 local function serve(live, client, request)
   if type(request.word) == "string" then
-    answer(client, { done = true, words = json.array(complete.words(request.word,
+    answer(client, request, { done = true, words = json.array(complete.words(request.word,
       tostring(request.before or ""), live.scope)) })
   elseif type(request.lua) == "string" then
     local terminal = { mode = request.mode, width = math.tointeger(request.width) or 80,
       blocks = request.blocks }
     local finished = live:line_from(request.lua, function(text)
-      answer(client, { text = text })
+      answer(client, request, { text = text })
     end, terminal.mode and terminal)
-    answer(client, { done = true, more = not finished })
+    answer(client, request, { done = true, more = not finished })
   end
 end
 
@@ -142,8 +149,8 @@ local function listen_to(self, live, client)
   local line, rest = client.received:match "^([^\n]*)\n(.*)$"
   if line then -- one in each step: others wait their turn
     client.received = rest
-    local ok, request = pcall(json.decode, line)
-    if not ok or type(request) ~= "table" then
+    local request = json.decode(line)
+    if type(request) ~= "table" then
       return drop(self, client)
     end
     serve(live, client, request)

@@ -26,6 +26,19 @@ function output.threads(n)
   end
 end
 
+--- What f returns; where it raises an error, because what the run folder says of its generator does
+-- not fit together, the command ends with the message. Ctrl-C passes.
+function output.of(folder, f)
+  local ok, x = pcall(f)
+  if not ok and tostring(x):find("interrupted!", 1, true) then
+    error(x, 0)
+  elseif not ok then
+    commands.fail("%s: the generator makes no samples: %s", folder,
+      (tostring(x):gsub("^[%w_.]+:%d+: ", "")))
+  end
+  return x
+end
+
 --- Writes samples (N, ...), whose values lie in `range`, and says so.
 function output.write(path, x, given)
   local sizes = table.concat(x:shape(), " x ")
