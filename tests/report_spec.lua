@@ -390,6 +390,26 @@ describe("reports", function()
       assert.truthy(message:find("takes no labels", 1, true))
     end)
 
+    it("sample: take the memory that the weights explain, refuse sizes that do not fit", function()
+      assert(gan.files.mkdir(path "hostile"))
+      assert(gan.files.save_safetensors(path "hostile/weights.safetensors",
+        { ["G.weight"] = gan.ones(4, 2), ["G.bias"] = gan.ones(4) }))
+      local function fails(generator, outputs, expected)
+        generator.model = "G"
+        scratch.write("hostile/model.json", json.encode{ generator = generator, models = {
+          G = { plan = { layer = "Linear", options = { in_features = 2,
+            out_features = outputs } } } } })
+        local _, message, code = command("sample", "hostile", "--n", "3", "--out", "h.npy")
+        assert.equal(1, code)
+        assert.truthy(message:find(expected, 1, true), message)
+        assert.falsy(message:find("traceback", 1, true), message)
+      end
+      fails({ codes = { 2 } }, 1000000000, "the limit is 64.0 MiB")
+      fails({ codes = { 2000000000 } }, 4, "or too large")
+      fails({ codes = { 2 }, sizes = { 1, 5 } }, 4, "makes no samples: reshape: x (3 x 4)")
+      fails({ codes = { 1, 1, 1, 1, 1, 1, 1, 1, 2 } }, 4, "at most 8 are possible")
+    end)
+
     it("sample: a model of the script's own modules, by the script", function()
       scratch.write("own.lua", [[
         local gan = require "gan"

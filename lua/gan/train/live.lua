@@ -288,12 +288,13 @@ function Live:repeat_lines()
 end
 
 --- The run is where it begins. A resumed one has its state from the checkpoint; variables and
--- options get the values that they were given live.
+-- options get the values that they were given live. Its functions are those of the script that was
+-- started: what lies in a run folder is never run, but by gan-lua replay.
 function Live:start()
   if not (self.run and self.run.resume) then
     return
   end
-  local variables, opt = self:variables(), self:get "opt"
+  local variables, opt, last = self:variables(), self:get "opt", nil
   for _, entry in ipairs(journal.entries(self.run.out)) do
     for name, v in pairs(entry.set or {}) do
       local key = name:match "^opt%.(.*)$"
@@ -303,12 +304,12 @@ function Live:start()
         variables[name].set(v)
       end
     end
-    if entry.lua:find "^reload " then
-      local ok, message = pcall(self.read_script, self, entry.lua:match '"(.-)"')
-      if not ok then
-        self.warn(tostring(message))
-      end
-    end
+    last = entry.lua:match '^reload "(.-)"' or last
+  end
+  local path = self.source:sub(2)
+  if last and journal.read_file(path) ~= journal.read_file(self.run:path(last)) then
+    self.warn(("%s is not the script that the run read last, %s: it goes on with the former")
+      :format(path, self.run:path(last)))
   end
 end
 
