@@ -95,10 +95,11 @@ typedef struct {
 } reader;
 
 /* Elements of a byte become integers of eight; what a reader makes on the way is there with them. A
-   field of a table is one byte, and has a label, a class and their places. */
+   field of a table is one byte, and has a label, a class and their places. IDX files may be
+   packed. */
 static const reader readers[] = {
     {"npy", read_npy, 32},          {"npz", read_npz, 32 * UNPACKED},
-    {"idx", read_idx, 32},          {"gzip", read_gzip, 2 * UNPACKED},
+    {"idx", read_idx, 32 * UNPACKED}, {"gzip", read_gzip, 2 * UNPACKED},
     {"safetensors", read_safetensors, 64}, {"png", read_picture, 16 * 4096},
     {"jpeg", read_picture, 16 * 4096},     {"wav", read_wav, 32},
     {"csv", read_csv, 512}};
