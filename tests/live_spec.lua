@@ -406,6 +406,30 @@ end)
 -- ---- what is written down -----------------------------------------------------------------------
 
 describe("the journal of a run", function()
+  it("runs nothing that lies in the folder when it is resumed", function()
+    local folder, mark = scratch.path "strange", scratch.path "mark"
+    scratch.write("strange.lua", ([[
+      local gan = require "gan"
+      local resume = arg[1] == "--resume"
+      local run = gan.report.run{ %q, resume = resume }
+      if not resume then
+        run.journal:add{ step = 1, epoch = 1, lua = 'reload "scripts/a.lua"', from = "watch" }
+      end
+      local net = gan.nn.Linear{ 1, 1 }
+      gan.train.loop{ epochs = resume and 2 or 1, run = run, quiet = true, state = { net = net },
+        batches = gan.data.batches{ gan.randn(4, 1) }, step = function() return { loss = 1 } end }
+    ]]):format(folder))
+    local out, code = run(scratch.path "strange.lua")
+    assert.equal(0, code, out)
+    local marks = ("io.open(%q, 'w'):close()"):format(mark)
+    assert(gan.files.mkdir(folder .. "/scripts"))
+    scratch.write("strange/scripts/a.lua", marks)
+    out, code = run(scratch.path "strange.lua" .. " --resume")
+    assert.equal(0, code, out)
+    assert.truthy(out:find("is not the script that the run read last", 1, true), out)
+    assert.is_nil(io.open(mark))
+  end)
+
   it("lets a resumed run have what was changed, and takes back what no checkpoint knows", function()
     if not server.library() then
       return pending "lua-socket is not installed"
