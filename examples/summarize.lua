@@ -1,6 +1,10 @@
--- Extractive summaries: an auto-encoder of sentences, as bags of words, gives every sentence of a
--- text a code; the summary is the sentence whose code is nearest to the code of the whole text. On
--- manual pages, the line NAME is what a person wrote as a summary: ROUGE-1 says how far the two
+-- Extractive summaries: the encoder gives every sentence of a text, as a bag of words, a code; from
+-- the code of one sentence the decoder restores the bag of the whole text. The summary is the
+-- sentence from whose code this succeeds best:
+--
+--   argmin_s |decoder(encoder(s)) - mean of the text's sentences|^2
+--
+-- On manual pages, the line NAME is what a person wrote as a summary: ROUGE-1 says how far the two
 -- agree.
 --
 --   scripts/fetch-data manpages
@@ -12,9 +16,9 @@ local nn, optim, loss = gan.nn, gan.optim, gan.loss
 local opt = gan.opts{
   "Trains an auto-encoder of sentences and summarises manual pages by their codes.",
   {"words", 2000, "of the vocabulary, the most frequent"},
-  {"code", 256, "width of a sentence's code"},
+  {"code", 64, "width of a sentence's code"},
   {"hidden", 512, "units between words and code"},
-  {"drop", 0.3, "share of a sentence's words that the encoder does not see"},
+  {"drop", 0.6, "share of a sentence's words that the encoder does not see"},
   {"epochs", 8, "passes over the sentences"},
   {"batch_size", 128, "sentences in a batch"},
   {"lr", 1e-3, "learning rate"},
@@ -32,13 +36,22 @@ for i = 1, math.min(#pages // 3, 250) do
   held_out[i] = pages[order[opt.validate and #pages + 1 - i or i]]
 end
 
--- every sentence as a bag of words: (1 + ln count) ln(1 + N / sentences with the word)
-local sentences = {}
+-- every sentence as a bag of words, (1 + ln count) ln(1 + N / sentences with the word), of length 1
+local sentences, page_of = {}, {}
 for i = 1, math.min(#pages, opt.pages) do
-  table.move(pages[order[i]].sentences, 1, #pages[order[i]].sentences, #sentences + 1, sentences)
+  for _, sentence in ipairs(pages[order[i]].sentences) do
+    sentences[#sentences + 1], page_of[#page_of + 1] = sentence, i
+  end
 end
-local bags, width = gan.data.word_bags(sentences, {words = opt.words})
-local batches = gan.data.batches{bags(sentences), batch_size = opt.batch_size, shuffle = true}
+local count, width = gan.data.word_bags(sentences, {words = opt.words})
+local function bags(texts) return gan.l2_normalize(count(texts), {dim = 2}) end
+local texts = {}
+for i = 1, math.min(#pages, opt.pages) do
+  texts[i] = gan.scope(function() return bags(pages[order[i]].sentences):mean{1} end)
+end
+texts = gan.stack(texts) -- (pages, words)
+local batches = gan.data.batches{bags(sentences), gan.tensor(page_of, {dtype = "int64"}),
+  batch_size = opt.batch_size, shuffle = true}
 
 local encoder = nn.Sequential{ name = "encoder",
   nn.Dropout{opt.drop}, nn.Linear{width, opt.hidden}, nn.Tanh{}, nn.Linear{opt.hidden, opt.code},
@@ -49,29 +62,31 @@ local decoder = nn.Sequential{ name = "decoder",
 local adam = optim.Adam{encoder, decoder, lr = opt.lr}
 local schedule = optim.CosineLR{adam, steps = opt.epochs, floor = 0.05}
 
-local function step(x)
-  local error = loss.squared_error(decoder(encoder(x)), x)
+local function step(x, page)
+  local error = loss.squared_error(decoder(encoder(x)), texts:index_select(page))
   adam:zero_grad()
   error:backward()
   adam:step()
   return {error = error}
 end
 
---- The place of the row that is nearest, by its angle, to the mean of the rows.
-local function central(rows)
-  rows = gan.l2_normalize(rows, {dim = 2})
-  return gan.matmul(rows, rows:mean{1}):argmax(1):item() // 1
+--- The sentence of a page with the least of f(bags, their mean), one number for each sentence.
+local function least(page, f)
+  return page.sentences[gan.scope(function()
+    local x = bags(page.sentences)
+    return f(x, x:mean{1}):argmin(1):item() // 1
+  end)]
 end
 
 local function by_codes(page)
-  return page.sentences[gan.scope(function() return central(encoder(bags(page.sentences))) end)]
+  return least(page, function(x, text) return (decoder(encoder(x)) - text):square():sum{2} end)
 end
 
 -- how a page is summarised: function(page, its index) -> sentence
 local methods = {
   codes = by_codes,
-  centroid = function(page)
-    return page.sentences[gan.scope(function() return central(bags(page.sentences)) end)]
+  centroid = function(page) -- the largest cosine to the text
+    return least(page, function(x, text) return -gan.matmul(x, text) end)
   end,
   lead = function(page) return page.sentences[1] end,
   stranger = function(_, i) return by_codes(held_out[i % #held_out + 1]) end, -- the next page's
