@@ -14,6 +14,7 @@ local opt = gan.opts{
   {"lr", 1e-3, "learning rate; it falls to zero"},
   {"code", 30, "numbers that remain of an image"},
   {"loss", "squared_error", "what is an error", choices = {"squared_error", "cross_entropy"}},
+  {"shift", 0, "move training images by up to so many pixels: long training overfits less"},
   {"images", 60000, "use only the first so many images"},
   run = "runs/autoencoder",
 }
@@ -24,6 +25,7 @@ local train = assert(gan.data[opt.data]{split = "train"})
 local test = assert(gan.data[opt.data]{split = "test"})
 local batches = gan.data.batches{
   train.images:slice(1, 1, opt.images), batch_size = opt.batch_size, shuffle = true,
+  augment = opt.shift > 0 and {gan.data.augment.shift{opt.shift}} or nil,
 }
 
 local encoder = nn.Sequential{

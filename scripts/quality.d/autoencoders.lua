@@ -45,7 +45,7 @@ local rows = {
 
   { id = "A2", title = "deep auto-encoder 784-1000-500-250-30 (Hinton, Salakhutdinov 2006: 3.00)",
     minutes = 30, seeds = 1,
-    within(25, example("deep", "autoencoder", "--data mnist --compile --epochs 150",
+    within(25, example("deep", "autoencoder", "--data mnist --compile --shift 1 --epochs 150",
       "--epochs 2 --images 30000")),
     example("untrained", "autoencoder", "--data mnist" .. UNTRAINED),
     bars = {
