@@ -11,7 +11,7 @@ local opt = gan.opts{
   "Trains a sparse auto-encoder with tied weights and a classifier on its features.",
   {"sparsity", "k", "what keeps units silent", choices = {"k", "l1", "kl", "none"}},
   {"active", 25, "k: units that stay active; many more at first, so that every unit learns"},
-  {"eval_active", 50, "k: those that the classifier sees"},
+  {"eval_active", 100, "k: those that the classifier sees"},
   {"weight", 0.1, "l1, kl: weight of the penalty"},
   {"rate", 0.05, "kl: mean activity that each unit should have"},
   {"units", 1000, "hidden units"},

@@ -106,8 +106,8 @@ local rows = {
   { id = "A7", title = "sparse features (winner-take-all, Makhzani and Frey 2015: 1.20 %)",
     minutes = 12,
     seeds = 3,
-    within(8, example("sparse", "sparse", "--data mnist --compile --epochs 30 --probe-epochs 60 "
-      .. "--eval-active 50", FEW .. " --probe-epochs 20")),
+    within(8, example("sparse", "sparse", "--data mnist --compile --epochs 60 "
+      .. "--eval-active 100", FEW)),
     bars = {
       { value = "sparse.error", text = "wrong test images (share)", below = true, must = 0.02,
         target = 0.014, stretch = 0.012, test = 0.08 },
