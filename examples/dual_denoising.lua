@@ -74,16 +74,14 @@ local function translated()
   return gan.scope(gan.no_grad, net.translate, net, given, 1, 2)
 end
 
-local function picture(x)
-  return x:reshape(-1, 1, 28, 28)
-end
+local function pictures(x) return x:slice(1, 1, 10):reshape(-1, 1, 28, 28) end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
 
 local function after_epoch(epoch, _, part)
   local restored = translated()
-  run:image(("translated-%03d"):format(epoch), gan.cat({picture(given:slice(1, 1, 10)),
-    picture(restored:slice(1, 1, 10)), picture(clean:slice(1, 1, 10))}, {dim = 1}), {columns = 10})
+  run:image(("translated-%03d"):format(epoch), gan.cat({pictures(given), pictures(restored),
+    pictures(clean)}, {dim = 1}), {columns = 10})
   run:save(net)
   schedule:reach(part)
   return {psnr = gan.metrics.psnr(restored, clean)}

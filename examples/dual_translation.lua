@@ -43,9 +43,6 @@ assert(split > 0, "there are fewer pairs than are to be held out")
 
 local letters, alphabet = gan.data.letters(words, LETTERS) -- the first is the end of a word
 local vectors = {gan.metrics.ngram_vectors(words, {least = 5})}
-for i in ipairs(vectors) do
-  vectors[i] = gan.l2_normalize(vectors[i], {dim = 2})
-end
 
 -- ---- the auto-encoders --------------------------------------------------------------------------
 
@@ -86,13 +83,12 @@ end
 local function training(x) return x:slice(1, 1, split) end
 local function unseen(x) return x:slice(1, split + 1) end
 
+local function codes(i)
+  return gan.metrics.features(net.encoders[i], unseen(vectors[i]), {quiet = true})
+end
 --- The share of held-out words of language i whose nearest code in language k is their own.
 local function precision(i, k)
-  net:eval()
-  local a = gan.scope(gan.no_grad, net.encoders[i], unseen(vectors[i]))
-  local b = gan.scope(gan.no_grad, net.encoders[k], unseen(vectors[k]))
-  net:train()
-  return (gan.metrics.precision_at_1(a, b))
+  return (gan.metrics.precision_at_1(codes(i), codes(k)))
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}

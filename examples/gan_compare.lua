@@ -39,24 +39,7 @@ local recipes = {
 
 -- ---- features: the hidden layer of a classifier ----
 gan.manual_seed(opt.seed)
-local C = nn.Sequential{ name = "C",
-  nn.Conv2d{1, 16, kernel_size = 5, stride = 2, padding = 2}, nn.ReLU{},
-  nn.Conv2d{16, 32, kernel_size = 5, stride = 2, padding = 2}, nn.ReLU{},
-  nn.Flatten{}, nn.Linear{32 * 7 * 7, 64}, nn.ReLU{}, nn.Linear{64, 10},
-}
-local C_opt = optim.Adam{C, lr = 1e-3}
-gan.train.loop{
-  epochs = 2,
-  batches = gan.data.batches{images, train.labels:slice(1, 1, opt.images), batch_size = 128,
-    shuffle = true, range = {-1, 1}},
-  step = function(x, labels)
-    local wrong = C(x):cross_entropy(labels)
-    C_opt:zero_grad()
-    wrong:backward()
-    C_opt:step()
-    return {classifier = wrong}
-  end,
-}
+local C = metrics.classifier{images, train.labels:slice(1, 1, opt.images), classes = 10}
 local features = nn.Sequential{table.unpack(C, 1, #C - 1)}
 local real_features = metrics.features(features, test.images:slice(1, 1, opt.samples))
 

@@ -61,9 +61,6 @@ local split = n - opt.held_out
 assert(split > 0, "there are fewer words than are to be held out")
 local letters, alphabet = gan.data.letters(words, LETTERS) -- the first is the end of a word
 local vectors = {gan.metrics.ngram_vectors(words, {least = 4})}
-for i in ipairs(vectors) do
-  vectors[i] = gan.l2_normalize(vectors[i], {dim = 2})
-end
 
 -- ---- one auto-encoder for each language ---------------------------------------------------------
 
@@ -99,18 +96,20 @@ local function step(...)
   return {loss = total, distance = parts.distance, reconstruction = parts.reconstruction}
 end
 
+local function training(x) return x:slice(1, 1, split) end
+local function unseen(x) return x:slice(1, split + 1) end
+
 local rows = {batch_size = opt.batch_size, shuffle = true, drop_last = true}
 for i = 1, #names do
-  rows[i], rows[#names + i] = vectors[i]:slice(1, 1, split), letters[i]:slice(1, 1, split)
+  rows[i], rows[#names + i] = training(vectors[i]), training(letters[i])
 end
 
+local function codes(i)
+  return gan.metrics.features(net.encoders[i], unseen(vectors[i]), {quiet = true})
+end
 --- The share of held-out words of language i whose nearest code in language k is their own.
 local function precision(i, k)
-  net:eval()
-  local a = gan.scope(gan.no_grad, net.encoders[i], vectors[i]:slice(1, split + 1))
-  local b = gan.scope(gan.no_grad, net.encoders[k], vectors[k]:slice(1, split + 1))
-  net:train()
-  return (gan.metrics.precision_at_1(a, b))
+  return (gan.metrics.precision_at_1(codes(i), codes(k)))
 end
 
 local run = gan.report.run{opt.out, options = opt, resume = opt.resume}
@@ -135,8 +134,8 @@ for i = 1, #names do
     if i ~= k then
       local pair = names[i] .. "_" .. names[k]
       result[pair] = precision(i, k)
-      result[pair .. "_ngrams"] = gan.metrics.precision_at_1(vectors[i]:slice(1, split + 1),
-        vectors[k]:slice(1, split + 1))
+      result[pair .. "_ngrams"] = gan.metrics.precision_at_1(unseen(vectors[i]),
+        unseen(vectors[k]))
       print(("%s to %s: %.1f %% of %d held-out words found, by common letters %.1f %%"):format(
         names[i], names[k], 100 * result[pair], opt.held_out, 100 * result[pair .. "_ngrams"]))
     end

@@ -32,24 +32,8 @@ local data = assert(gan.data.mnist{split = "train"})
 local digits = data.images:slice(1, 1, opt.images)
 
 -- ---- a classifier of digits ----
-local C = nn.Sequential{ name = "C",
-  nn.Conv2d{1, 16, kernel_size = 5, stride = 2, padding = 2}, nn.ReLU{},
-  nn.Conv2d{16, 32, kernel_size = 5, stride = 2, padding = 2}, nn.ReLU{},
-  nn.Flatten{}, nn.Linear{32 * 7 * 7, 128}, nn.ReLU{}, nn.Linear{128, 10},
-}
-local C_opt = optim.Adam{C, lr = 1e-3}
-gan.train.loop{
-  epochs = 2,
-  batches = gan.data.batches{digits, data.labels:slice(1, 1, opt.images), batch_size = 128,
-    shuffle = true, range = {-1, 1}},
-  step = function(images, labels)
-    C_opt:zero_grad()
-    local error_of_C = C(images):cross_entropy(labels)
-    error_of_C:backward()
-    C_opt:step()
-    return {classifier = error_of_C}
-  end,
-}
+local C = gan.metrics.classifier{digits, data.labels:slice(1, 1, opt.images), hidden = 128,
+  classes = 10}
 
 --- The number from 1 to 1000 that a classifier reads in the three colours.
 local function read(images)

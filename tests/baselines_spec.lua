@@ -131,6 +131,32 @@ describe("metrics.linear_probe", function()
   end)
 end)
 
+describe("metrics.classifier", function()
+  it("learns what images show, and its layers but the last give features", function()
+    gan.manual_seed(6)
+    local images = gan.randint({ 320, 1, 7, 9 }, { hi = 100 })
+    local labels = gan.tensor((function()
+      local list = {}
+      for i = 1, 320 do
+        list[i] = i % 2 + 1
+      end
+      return list
+    end)(), { dtype = "int64" })
+    -- the second class is bright at the left
+    local left = gan.zeros(320, 1, 7, 9)
+    left:slice(4, 1, 4):copy_((labels:to(gan.config.real) - 1):reshape(320, 1, 1, 1))
+    images = (images:to(gan.config.real) + left * 100):to "uint8"
+    local net = metrics.classifier{ images, labels, hidden = 12, epochs = 6, batch_size = 32,
+      quiet = true }
+    local found = metrics.classify(net, images, { quiet = true })
+    assert.is_true(gan.eq(found, labels):sum():item() > 300)
+    local features = gan.nn.Sequential{ table.unpack(net, 1, #net - 1) }
+    assert.same({ 320, 12 }, metrics.features(features, images, { quiet = true }):shape())
+    fails("images must be a tensor %(N, C, H, W%)", metrics.classifier,
+      { gan.zeros(4, 9), labels:slice(1, 1, 4) })
+  end)
+end)
+
 describe("retrieval", function()
   it("counts the queries that find their own", function()
     local c = gan.tensor{ { 1, 0 }, { 0, 1 }, { -1, 0 } }
@@ -145,6 +171,7 @@ describe("retrieval", function()
     assert.same({ 1, 2 }, select(2, metrics.precision_at_1(a, b)))
     assert.equal(a:size(2), b:size(2))
     near(0, gan.dot(a[1], b[3]):item(), 1e-6)
+    near(1, gan.dot(b[2], b[2]):item())
   end)
 end)
 

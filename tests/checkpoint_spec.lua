@@ -2,6 +2,7 @@
 -- or the file. Whole training runs are those of tests/resumable.lua; scripts/kill-test kills more.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local killing = require "tests.killing"
 local pack = require "gan.checkpoint.pack"
 local support = require "tests.support"
@@ -277,7 +278,7 @@ describe("a damaged checkpoint", function()
   assert(gan.checkpoint.save{ out, state = first })
   train(second, 2)
   local path = assert(gan.checkpoint.save{ out, state = second })
-  local whole = killing.read(path)
+  local whole = basics.read(path)
 
   --- Loads with `text` in the place of the latest file: which state came, and what was said.
   local function load_with(text)
@@ -300,7 +301,7 @@ describe("a damaged checkpoint", function()
     local b = trainee()
     assert(gan.checkpoint.load{ out, state = b, say = function() end })
     assert.equal(1, #gan.checkpoint.list(out))
-    assert.is_string(killing.read(path .. ".damaged"))
+    assert.is_string(basics.read(path .. ".damaged"))
   end)
 
   it("is never taken for whole: every length, and a changed bit anywhere", function()
@@ -413,12 +414,12 @@ describe("a training run", function()
 
   local function assert_same_end(a, b)
     assert.equal(killing.log(a), killing.log(b))
-    assert.is_true(killing.read(a .. "/weights.safetensors")
-      == killing.read(b .. "/weights.safetensors"), "the weights differ")
+    assert.is_true(basics.read(a .. "/weights.safetensors")
+      == basics.read(b .. "/weights.safetensors"), "the weights differ")
   end
 
   local function status(out)
-    return gan.json.decode(killing.read(out .. "/run.json")).status
+    return gan.json.decode(basics.read(out .. "/run.json")).status
   end
 
   for _, net in ipairs{ "dense", "conv" } do
@@ -515,7 +516,7 @@ describe("a training run", function()
       local a, b = left_alone(options), folder()
       run(options .. " --at 15 --signal INT", b)
       local latest = gan.checkpoint.list(b)[1]
-      write(latest, killing.read(latest):sub(1, -100))
+      write(latest, basics.read(latest):sub(1, -100))
       local code, text = run(options .. " --resume --at 0", b)
       assert.equal(0, code, text)
       assert.matches("; going back to ", text, 1, true)
@@ -539,9 +540,9 @@ describe("a training run", function()
     write(b .. "/samples.png.1-0.tmp", "half a picture")
     assert.equal(0, (run(options .. " --resume --at 0", b)))
     assert_same_end(a, b)
-    assert.is_nil(killing.read(b .. "/samples.png.1-0.tmp"))
+    assert.is_nil(basics.read(b .. "/samples.png.1-0.tmp"))
     assert.equal(0, (run(options .. " --epochs 1", b)))
-    assert.equal(1, select(2, killing.read(b .. "/metrics.jsonl"):gsub("\n", "")))
+    assert.equal(1, select(2, basics.read(b .. "/metrics.jsonl"):gsub("\n", "")))
     assert_same_end(a, b .. "/previous")
     assert.equal(2, #gan.checkpoint.list(b .. "/previous"))
   end)

@@ -1,6 +1,7 @@
 -- Training steps of all kinds, compiled and not: the same losses, parameters, optimiser states,
 -- running statistics and random numbers, bit for bit. SLOW=1 adds the largest workload.
 local gan = require "gan"
+local gan_step = require "tests.gan_step"
 local nn, optim, loss = gan.nn, gan.optim, gan.loss
 
 local STEPS = 10
@@ -274,18 +275,8 @@ worlds["a DCGAN as in examples/dcgan.lua"] = function()
     nn.BatchNorm2d{ 8 }, leaky(), nn.Flatten{}, nn.Linear{ 72, 1 },
   })
   local G_opt, D_opt = optim.Adam{ G, lr = 2e-4 }, optim.Adam{ D, lr = 2e-4 }
-  return function(real)
-    local fake = G(gan.randn(#real, 6))
-    local D_loss = loss.gan_discriminator_loss_logits(D(real), D(fake:detach()))
-    D_opt:zero_grad()
-    D_loss:backward()
-    D_opt:step()
-    local G_loss = loss.gan_generator_loss_logits(D(fake))
-    G_opt:zero_grad()
-    G_loss:backward{ inputs = G:parameters() }
-    G_opt:step()
-    return { D = D_loss, G = G_loss }
-  end, function() return gan.randn(5, 1, 12, 12) end, { G, D, G_opt, D_opt }
+  return gan_step(G, D, G_opt, D_opt, 6), function() return gan.randn(5, 1, 12, 12) end,
+    { G, D, G_opt, D_opt }
 end
 
 for _, name in ipairs{ "gradient_penalty", "r1_penalty" } do

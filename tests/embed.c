@@ -6,58 +6,17 @@
 ** usage: embed [gan.so]   (default: gan.so in the folder above the program's)
 */
 #include <dlfcn.h>
-#include <malloc.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <lauxlib.h>
-#include <lualib.h>
-
-#include "lua/gan_lua.h"
-
-static int failures;
-
-static bool report (bool ok, const char *name, const char *why) {
-  printf("%s - %s%s%s\n", ok ? "ok" : "not ok", name, why && *why ? ": " : "", why ? why : "");
-  fflush(stdout);
-  if (!ok) failures++;
-  return ok;
-}
-
-/* Bytes that the process has from malloc; what a leak would raise. */
-static size_t bytes_in_use (void) {
-  struct mallinfo2 m = mallinfo2();
-  return m.uordblks + m.hblkhd;
-}
-
-/* ---- running Lua -------------------------------------------------------------------------- */
+#include "host.h"
 
 #if LUA_VERSION_NUM >= 505
 #define new_state(f, ud) lua_newstate(f, ud, 1)
 #else
 #define new_state(f, ud) lua_newstate(f, ud)
 #endif
-
-static lua_State *open_state (void) {
-  lua_State *L = luaL_newstate();
-  if (!L) return NULL;
-  luaL_openlibs(L);
-  gan_openlibs(L);
-  return L;
-}
-
-/* Runs a chunk; the message of a failure goes to `why`. */
-static bool run (lua_State *L, const char *chunk, char *why, size_t size) {
-  bool ok = luaL_loadstring(L, chunk) == LUA_OK && lua_pcall(L, 0, 0, 0) == LUA_OK;
-  if (!ok) {
-    snprintf(why, size, "%s", luaL_tolstring(L, -1, NULL));
-    lua_pop(L, 2);
-  }
-  return ok;
-}
 
 static const char work[] =
   "local gan = require 'gan.core'\n"
@@ -79,52 +38,38 @@ static const char work[] =
 /* ---- tests -------------------------------------------------------------------------------- */
 
 static void test_thousand_states (void) {
-  char why[300] = "";
-  size_t before = 0;
-  bool ok = true;
-  for (int i = 0; ok && i < 1000; i++) {
-    if (i == 50) before = bytes_in_use(); /* one-time tables are made by then */
-    lua_State *L = open_state();
-    ok = L && run(L, work, why, sizeof why);
-    if (L) lua_close(L);
-  }
-  size_t after = bytes_in_use();
-  if (ok && after > before + 8192) {
-    snprintf(why, sizeof why, "%zu bytes more in use after 950 states", after - before);
-    ok = false;
-  }
+  char why[WHY] = "";
+  bool ok = run_in_states(1000, work, why);
   report(ok, "a thousand states are opened and closed without a byte left", why);
 }
 
 static void test_whole_library (void) {
-  char why[300] = "";
+  char why[WHY] = "";
   bool ok = true;
   for (int i = 0; ok && i < 20; i++) {
     lua_State *L = open_state();
     ok = run(L, "local before = {} for k in pairs(_G) do before[k] = true end\n"
                 "local gan = require 'gan'\n"
                 "assert(gan.ones(2, 3):sum():item() == 6)\n"
-                "for k in pairs(_G) do assert(before[k], 'a global: ' .. tostring(k)) end\n",
-             why, sizeof why);
+                "for k in pairs(_G) do assert(before[k], 'a global: ' .. tostring(k)) end\n", why);
     lua_close(L);
   }
   report(ok, "require 'gan' finds the library inside the host and makes no global", why);
 }
 
 static void test_two_states (void) {
-  char why[300] = "";
+  char why[WHY] = "";
   lua_State *a = open_state(), *b = open_state();
-  size_t n = sizeof why;
-  bool ok = run(a, "gan = require 'gan.core'; gan.manual_seed(1); x = gan.ones(4)", why, n) &&
-            run(b, "gan = require 'gan.core'; gan.manual_seed(2); y = gan.ones(9)", why, n) &&
-            run(a, "assert(gan.memory().tensors == 1); gan.memory_limit(1 << 20)", why, n) &&
+  bool ok = run(a, "gan = require 'gan.core'; gan.manual_seed(1); x = gan.ones(4)", why) &&
+            run(b, "gan = require 'gan.core'; gan.manual_seed(2); y = gan.ones(9)", why) &&
+            run(a, "assert(gan.memory().tensors == 1); gan.memory_limit(1 << 20)", why) &&
             run(b, "assert(gan.memory().tensors == 1 and gan.memory().limit == 0)\n"
                    "y = y + y; collectgarbage()\n"
-                   "assert(y:sum():item() == 18)", why, sizeof why) &&
-            run(a, work, why, sizeof why);
+                   "assert(y:sum():item() == 18)", why) &&
+            run(a, work, why);
   if (ok && gan_context(a) == gan_context(b)) ok = false;
   lua_close(a);
-  ok = ok && run(b, work, why, sizeof why);
+  ok = ok && run(b, work, why);
   lua_close(b);
   report(ok, "two states at once know nothing of each other", why);
 }
@@ -133,34 +78,23 @@ static void *thread_body (void *ud) {
   char *why = ud;
   for (int i = 0; i < 25; i++) {
     lua_State *L = open_state();
-    bool ok = L && run(L, work, why, 300) &&
+    bool ok = run(L, work, why) &&
               run(L, "local gan = require 'gan.core'\n"
                      "local a = gan.ones(64, 64)\n"
                      "for i = 1, 20 do a = a:matmul(gan.ones(64, 64)) / 64 end\n"
                      "assert(a:sum():item() == 64 * 64)\n"
                      "local b = gan.ones(400, 400)\n" /* large enough for the thread team */
-                     "assert((b + b):relu():sum():item() == 320000)", why, 300);
-    if (L) lua_close(L);
+                     "assert((b + b):relu():sum():item() == 320000)", why);
+    lua_close(L);
     if (!ok) return ud;
   }
   return NULL;
 }
 
 static void test_threads (void) {
-  enum { N = 4 };
-  pthread_t t[N];
-  char why[N][300];
-  void *failed = NULL;
-  for (int i = 0; i < N; i++) {
-    why[i][0] = '\0';
-    if (pthread_create(&t[i], NULL, thread_body, why[i])) exit(2);
-  }
-  for (int i = 0; i < N; i++) {
-    void *result;
-    pthread_join(t[i], &result);
-    if (result) failed = result;
-  }
-  report(!failed, "four threads with states of their own", failed);
+  char why[WHY] = "";
+  bool ok = run_in_threads(thread_body, why);
+  report(ok, "four threads with states of their own", why);
 }
 
 /* ---- allocators that refuse --------------------------------------------------------------- */
@@ -197,7 +131,7 @@ static int open_core (lua_State *L) {
 
 /* Opening the module with the k-th and all later allocations refused, for every k. */
 static void test_open_refused (void) {
-  char why[300] = "";
+  char why[WHY] = "";
   bool ok = true, opened = false;
   long k = 0;
   size_t before = 0;
@@ -223,7 +157,7 @@ static void test_open_refused (void) {
         snprintf(why, sizeof why, "after allocation %ld: %s", k, lua_tostring(L, -1));
         ok = false;
       }
-      else ok = run(L, "assert(require 'gan.core'.ones(3):sum():item() == 3)", why, sizeof why);
+      else ok = run(L, "assert(require 'gan.core'.ones(3):sum():item() == 3)", why);
     }
     lua_close(L);
     if (ok && b.used) {
@@ -231,11 +165,7 @@ static void test_open_refused (void) {
       ok = false;
     }
   }
-  size_t after = bytes_in_use();
-  if (ok && after > before + 8192) {
-    snprintf(why, sizeof why, "%zu bytes more in use", after - before);
-    ok = false;
-  }
+  ok = ok && nothing_left(before, why);
   if (ok) snprintf(why, sizeof why, "%ld points", k);
   report(ok, "opening survives Lua's refusal of memory at every point", why);
 }
@@ -251,14 +181,13 @@ static const char settle[] =
 
 /* Tensors in use while the k-th and all later allocations of Lua are refused, for every k. */
 static void test_work_refused (void) {
-  char why[300] = "";
+  char why[WHY] = "";
   budget b = { .left = -1 };
   lua_State *L = new_state(allocate, &b);
   bool ok = L != NULL, done = false;
   long k = 0;
   lua_pushcfunction(L, open_core);
-  ok = ok && lua_pcall(L, 0, 0, 0) == LUA_OK && run(L, work, why, sizeof why) &&
-       run(L, settle, why, sizeof why);
+  ok = ok && lua_pcall(L, 0, 0, 0) == LUA_OK && run(L, work, why) && run(L, settle, why);
   for (; ok && !done; k++) {
     if (luaL_loadstring(L, work) != LUA_OK) exit(2);
     b.left = k;
@@ -270,9 +199,9 @@ static void test_work_refused (void) {
       ok = false;
     }
     lua_settop(L, 0);
-    char left[200];
-    if (ok && !run(L, settle, left, sizeof left)) {
-      snprintf(why, sizeof why, "allocation %ld: %s", k, left);
+    char left[WHY];
+    if (ok && !run(L, settle, left)) {
+      snprintf(why, sizeof why, "allocation %ld: %.300s", k, left);
       ok = false;
     }
   }
@@ -287,7 +216,7 @@ static void test_work_refused (void) {
 
 /* A state that may have 4 MB: the script runs into the cap, is told so, and goes on. */
 static void test_capped (void) {
-  char why[300] = "";
+  char why[WHY] = "";
   budget b = { .left = -1, .limit = 4u << 20 };
   lua_State *L = new_state(allocate, &b);
   lua_pushcfunction(L, open_core);
@@ -301,8 +230,8 @@ static void test_capped (void) {
                    "  assert(not ok and tostring(err):find 'memory', tostring(err))\n"
                    "  collectgarbage()\n"
                    "  assert(gan.memory().tensors < 10, 'tensors were left behind')\n"
-                   "end\n", why, sizeof why) &&
-            run(L, work, why, sizeof why);
+                   "end\n", why) &&
+            run(L, work, why);
   lua_close(L);
   if (ok && b.used) ok = false;
   report(ok, "a capped state runs into its cap and goes on", why);
@@ -311,7 +240,7 @@ static void test_capped (void) {
 /* ---- closing ------------------------------------------------------------------------------ */
 
 static void test_close_with_live (void) {
-  char why[300] = "";
+  char why[WHY] = "";
   bool ok = true;
   size_t before = 0;
   static const char live[] =
@@ -335,21 +264,17 @@ static void test_close_with_live (void) {
   for (int i = 0; ok && i < 300; i++) {
     if (i == 50) before = bytes_in_use();
     lua_State *L = open_state();
-    ok = run(L, live, why, sizeof why);
+    ok = run(L, live, why);
     if (ok && i % 3 == 1) ok = run(L, "gan = nil; package.loaded['gan.core'] = nil; x = nil\n"
-                                      "collectgarbage()", why, sizeof why);
+                                      "collectgarbage()", why);
     lua_close(L);
   }
-  size_t after = bytes_in_use();
-  if (ok && after > before + 8192) {
-    snprintf(why, sizeof why, "%zu bytes more in use", after - before);
-    ok = false;
-  }
+  ok = ok && nothing_left(before, why);
   report(ok, "states are closed with live tensors, graphs, scopes and late finalisers", why);
 }
 
 static void test_coroutines (void) {
-  char why[300] = "";
+  char why[WHY] = "";
   lua_State *L = open_state();
   bool ok = run(L,
     "local gan = require 'gan.core'\n"
@@ -372,7 +297,7 @@ static void test_coroutines (void) {
     "  coroutine.yield(1)\n"
     "  x:sum():backward() assert(x:grad():sum():item() == 2)\n"
     "end)\n"
-    "wrapped() collectgarbage() wrapped()\n", why, sizeof why);
+    "wrapped() collectgarbage() wrapped()\n", why);
   lua_close(L);
   report(ok, "coroutines make, share and fail with tensors", why);
 }
@@ -405,7 +330,7 @@ static int doubled (lua_State *L) {
 static void test_host_tensors (void) {
   static gan_real memory[6] = { 1, 2, 3, 4, 5, 6 };
   static int one = 1;
-  char why[300] = "";
+  char why[WHY] = "";
   lua_State *L = open_state();
   gan_ctx *c = gan_context(L);
   const int64_t shape[2] = { 2, 3 };
@@ -420,9 +345,9 @@ static void test_host_tensors (void) {
                     "assert(mine:sum():item() == 21 and doubled(mine):sum():item() == 42)\n"
                     "mine:set(10, 2, 3)\n"
                     "assert(not pcall(doubled, 3))\n"
-                    "gan.scope(function() doubled(mine) end)\n", why, sizeof why) &&
+                    "gan.scope(function() doubled(mine) end)\n", why) &&
        memory[5] == 10;
-  ok = ok && dropped == 0 && run(L, "mine = nil collectgarbage()", why, sizeof why) && dropped == 1;
+  ok = ok && dropped == 0 && run(L, "mine = nil collectgarbage()", why) && dropped == 1;
   lua_close(L);
   report(ok && dropped == 1, "tensors go from the host to Lua and back, over the host's memory",
          why);
@@ -450,7 +375,7 @@ static void test_context_alone (void) {
 /* ---- the shared object --------------------------------------------------------------------- */
 
 static void test_module (const char *path) {
-  char why[300] = "";
+  char why[WHY] = "";
   bool ok = true;
   for (int i = 0; ok && i < 50; i++) {
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -468,7 +393,7 @@ static void test_module (const char *path) {
     ok = run(L, "assert(package.preload['gan.core'], 'not preloaded')\n"
                 "local gan = require 'gan'\n"
                 "local a = gan.ones(100, 100)\n"
-                "assert(a:matmul(a):sum():item() == 1e6)\n", why, sizeof why);
+                "assert(a:matmul(a):sum():item() == 1e6)\n", why);
     lua_close(L);
     dlclose(module);
   }
@@ -486,10 +411,7 @@ static const char *module_path (char **argv, char *buffer, size_t size) {
 int main (int argc, char **argv) {
   char path[4096];
   (void)argc;
-  if (!getenv("GLIBC_TUNABLES")) { /* blocks that malloc keeps per thread would look like leaks */
-    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1);
-    execv("/proc/self/exe", argv);
-  }
+  count_every_block(argv);
   test_thousand_states();
   test_whole_library();
   test_two_states();

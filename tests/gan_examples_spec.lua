@@ -2,7 +2,7 @@
 -- weights.
 
 local gan = require "gan"
-local killing = require "tests.killing"
+local basics = require "gan.basics"
 
 local program = require("tests.support").program()
 
@@ -96,8 +96,8 @@ describe("the example", function()
         local ok, text = run(name, command)
         assert.is_true(ok, text)
       end
-      assert.is_true(killing.read(whole .. "/weights.safetensors")
-        == killing.read(halves .. "/weights.safetensors"), "the weights differ")
+      assert.is_true(basics.read(whole .. "/weights.safetensors")
+        == basics.read(halves .. "/weights.safetensors"), "the weights differ")
       local lines = log(whole)
       for _, line in ipairs(lines) do
         assert.equal("number", type(line[case[2]])) -- NaN and infinity would be text
@@ -107,7 +107,7 @@ describe("the example", function()
           :format(case[2], lines[1][case[2]], lines[#lines][case[2]]))
       end
       if case[4] then
-        assert.is_true(#killing.read(whole .. "/" .. case[4]) > 100)
+        assert.is_true(#basics.read(whole .. "/" .. case[4]) > 100)
       end
       os.execute(("rm -rf '%s' '%s'"):format(whole, halves))
     end)
@@ -126,7 +126,7 @@ describe("the example", function()
     local folder = scratch()
     local ok, text = run("grid", "--batch-size 64 --epochs 1 --steps 3 --out " .. folder)
     assert.is_true(ok, text)
-    assert.equal("grid", assert(gan.json.decode(killing.read(folder .. "/options.json"))).data)
+    assert.equal("grid", assert(gan.json.decode(basics.read(folder .. "/options.json"))).data)
     os.execute("rm -rf '" .. folder .. "'")
   end)
 
@@ -139,7 +139,7 @@ describe("the example", function()
     local ok, text = run("gan_compare", "--images 200 --batch-size 16 --epochs 1 --steps 2 "
       .. "--width 2 --samples 50 --only hinge,wgan,wgan_gp --out " .. folder)
     assert.is_true(ok, text)
-    local results = assert(gan.json.decode(killing.read(folder .. "/compare.json")))
+    local results = assert(gan.json.decode(basics.read(folder .. "/compare.json")))
     for _, name in ipairs{ "hinge", "wgan", "wgan_gp" } do
       assert.is_true(results[name].frechet > 0)
     end

@@ -4,49 +4,14 @@
 ** somebody else's work; the limit on threads. Prints one "ok" or "not ok" line for each test; exits
 ** with 1 on a failure.
 */
-#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <lauxlib.h>
-#include <lualib.h>
-
-#include "lua/gan_lua.h"
-
-static int failures;
-
-static void report (bool ok, const char *name, const char *why) {
-  printf("%s - %s%s%s\n", ok ? "ok" : "not ok", name, *why ? ": " : "", why);
-  fflush(stdout);
-  if (!ok) failures++;
-}
-
-/* Bytes that the process has from malloc; what a leak would raise. */
-static size_t bytes_in_use (void) {
-  struct mallinfo2 m = mallinfo2();
-  return m.uordblks + m.hblkhd;
-}
-
-static lua_State *open_state (void) {
-  lua_State *L = luaL_newstate();
-  if (!L) exit(2);
-  luaL_openlibs(L);
-  gan_openlibs(L);
-  return L;
-}
-
-/* Runs a chunk; the message of a failure goes to `why`. */
-static bool run (lua_State *L, const char *chunk, char *why, size_t size) {
-  bool ok = luaL_dostring(L, chunk) == LUA_OK;
-  if (!ok) snprintf(why, size, "%s", luaL_tolstring(L, -1, NULL));
-  lua_settop(L, 0);
-  return ok;
-}
+#include "host.h"
 
 /* A small GAN, trained in turns; not to its end: the state is closed with all of it alive. */
 static const char train[] =
@@ -84,30 +49,17 @@ static const char heavy[] =
   "end\n";
 
 static void test_cycles (void) {
-  char why[400] = "";
-  size_t before = 0;
-  bool ok = true;
+  char why[WHY] = "";
   int n = getenv("QUICK") ? 250 : 1000;
-  for (int i = 0; ok && i < n; i++) {
-    if (i == 50) before = bytes_in_use(); /* one-time tables are made by then */
-    lua_State *L = open_state();
-    ok = run(L, train, why, sizeof why);
-    lua_close(L);
-  }
-  size_t after = bytes_in_use();
-  if (ok && after > before + 8192) {
-    snprintf(why, sizeof why, "%zu bytes more in use after %d states", after - before, n - 50);
-    ok = false;
-  }
+  bool ok = run_in_states(n, train, why);
   if (ok) snprintf(why, sizeof why, "%d times", n);
   report(ok, "a state is opened, trained in and closed without a byte left", why);
 }
 
 static void *thread_body (void *ud) {
-  char *why = ud;
   for (int i = 0; i < 10; i++) {
     lua_State *L = open_state();
-    bool ok = run(L, train, why, 400) && run(L, heavy, why, 400);
+    bool ok = run(L, train, ud) && run(L, heavy, ud);
     lua_close(L);
     if (!ok) return ud;
   }
@@ -115,29 +67,18 @@ static void *thread_body (void *ud) {
 }
 
 static void test_threads (void) {
-  enum { N = 4 };
-  pthread_t t[N];
-  char why[N][400];
-  char *failed = NULL;
-  for (int i = 0; i < N; i++) {
-    why[i][0] = '\0';
-    if (pthread_create(&t[i], NULL, thread_body, why[i])) exit(2);
-  }
-  for (int i = 0; i < N; i++) {
-    void *result;
-    pthread_join(t[i], &result);
-    if (result) failed = result;
-  }
-  report(!failed, "four threads train in states of their own", failed ? failed : "");
+  char why[WHY] = "";
+  bool ok = run_in_threads(thread_body, why);
+  report(ok, "four threads train in states of their own", why);
 }
 
 static void test_cap (void) {
-  char why[400] = "";
+  char why[WHY] = "";
   lua_State *L = open_state();
   int before = gan_threads();
   gan_set_threads(2);
-  bool ok = run(L, "local gan = require 'gan' assert(gan.threads() == 2) gan.threads(3)", why,
-                sizeof why) && gan_threads() == 3;
+  bool ok = run(L, "local gan = require 'gan' assert(gan.threads() == 2) gan.threads(3)", why) &&
+            gan_threads() == 3;
   gan_set_threads(before);
   lua_close(L);
   report(ok, "the host limits the threads, from C and from Lua", why);
@@ -150,41 +91,40 @@ static void test_cap (void) {
 
 /* The child's exit code: 0 when it could work in the parent's state and in one of its own. */
 static int child (lua_State *L) {
-  char why[400] = "";
+  char why[WHY] = "";
   alarm(60); /* a child that hangs ends by a signal */
-  bool ok = run(L, heavy, why, sizeof why) && run(L, "trainer:step()", why, sizeof why);
+  bool ok = run(L, heavy, why) && run(L, "trainer:step()", why);
   lua_close(L);
   for (int i = 0; ok && i < 2; i++) {
     L = open_state();
-    ok = run(L, train, why, sizeof why) && run(L, heavy, why, sizeof why);
+    ok = run(L, train, why) && run(L, heavy, why);
     lua_close(L);
   }
   if (!ok) fprintf(stderr, "in the child: %s\n", why);
   return ok ? 0 : 1;
 }
 
-static bool fork_works (lua_State *L, char *why, size_t size) {
+static bool fork_works (lua_State *L, char why[WHY]) {
   int status = 0;
   fflush(stdout);
   pid_t pid = fork();
   if (pid == 0) _exit(child(L));
   if (pid < 0 || waitpid(pid, &status, 0) != pid) {
-    snprintf(why, size, "no child");
+    snprintf(why, WHY, "no child");
     return false;
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-  snprintf(why, size, "the child ended with %s %d", WIFSIGNALED(status) ? "signal" : "code",
+  snprintf(why, WHY, "the child ended with %s %d", WIFSIGNALED(status) ? "signal" : "code",
            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
   return false;
 }
 
 static void test_fork (void) {
-  char why[400] = "";
+  char why[WHY] = "";
   lua_State *L = open_state();
-  bool ok = run(L, train, why, sizeof why) && run(L, heavy, why, sizeof why);
+  bool ok = run(L, train, why) && run(L, heavy, why);
   for (int i = 0; ok && i < 5; i++)
-    ok = fork_works(L, why, sizeof why) && run(L, heavy, why, sizeof why) &&
-         run(L, "trainer:step()", why, sizeof why);
+    ok = fork_works(L, why) && run(L, heavy, why) && run(L, "trainer:step()", why);
   lua_close(L);
   report(ok, "parent and child of a fork go on, with threads of their own", why);
 }
@@ -195,21 +135,21 @@ static atomic_bool enough;
 static void *busy_body (void *ud) {
   lua_State *L = open_state();
   bool ok = true;
-  while (ok && !atomic_load(&enough)) ok = run(L, heavy, ud, 400);
+  while (ok && !atomic_load(&enough)) ok = run(L, heavy, ud);
   lua_close(L);
   return ok ? NULL : ud;
 }
 
 static void test_fork_busy (void) {
-  char why[400] = "", other[400] = "";
+  char why[WHY] = "", other[WHY] = "";
   pthread_t t;
   void *result;
   lua_State *L = open_state();
-  bool ok = run(L, train, why, sizeof why);
+  bool ok = run(L, train, why);
   if (pthread_create(&t, NULL, busy_body, other)) exit(2);
   for (int i = 0; ok && i < 20; i++) {
     usleep(1000 + 777 * (unsigned)i % 5000);
-    ok = fork_works(L, why, sizeof why);
+    ok = fork_works(L, why);
   }
   atomic_store(&enough, true);
   pthread_join(t, &result);
@@ -221,10 +161,7 @@ static void test_fork_busy (void) {
 
 int main (int argc, char **argv) {
   (void)argc;
-  if (!getenv("GLIBC_TUNABLES")) { /* blocks that malloc keeps per thread would look like leaks */
-    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1);
-    execv("/proc/self/exe", argv);
-  }
+  count_every_block(argv);
   test_cycles();
   test_cap();
 #if !defined(__SANITIZE_THREAD__)

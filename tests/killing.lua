@@ -2,6 +2,7 @@
 -- scripts/kill-test. The end must be that of a run that was left alone, byte for byte.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 
 local killing = {}
 
@@ -20,18 +21,9 @@ function killing.shell(command)
   return how == "signal" and 128 + code or code, text
 end
 
-function killing.read(path)
-  local f = io.open(path, "rb")
-  local text = f and f:read "a"
-  if f then
-    f:close()
-  end
-  return text
-end
-
 --- The log without what differs from run to run.
 function killing.log(folder)
-  local text = killing.read(folder .. "/metrics.jsonl") or ""
+  local text = basics.read(folder .. "/metrics.jsonl") or ""
   return (text:gsub('"seconds":[^,}]*', ""):gsub('"peak_bytes":[^,}]*', ""))
 end
 
@@ -44,8 +36,8 @@ end
 
 local function compare(left, killed)
   assert(killing.log(left) == killing.log(killed), "the logs differ")
-  assert(killing.read(left .. "/weights.safetensors")
-    == killing.read(killed .. "/weights.safetensors"), "the weights differ")
+  assert(basics.read(left .. "/weights.safetensors")
+    == basics.read(killed .. "/weights.safetensors"), "the weights differ")
   for _, name in ipairs(gan.files.list(killed)) do
     assert(not name:find "%.tmp$", name .. " was left behind")
   end

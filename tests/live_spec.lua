@@ -2,6 +2,7 @@
 -- one, by a script that changes; and that all of it can be done again, bit for bit.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local journal = require "gan.report.journal"
 local reload = require "gan.train.reload"
 local scope = require "gan.train.scope"
@@ -108,7 +109,7 @@ describe("Ctrl-C in training at a terminal", function()
       t:type "continue"
       t:key "Enter"
       wait_for("the epoch after", function()
-        local text = journal.read_file(folder .. "/metrics.jsonl") or ""
+        local text = basics.read(folder .. "/metrics.jsonl") or ""
         return text:find('"noise":0.4', 1, true)
       end)
       t:key "C-c"
@@ -215,7 +216,7 @@ describe("SIGTERM", function()
         assert.equal(143, t:code())
         assert.is_truthy(t:screen():find "terminated after step %d+ of the run: step %d+ is saved")
       end)
-      local run_record = gan.json.decode(journal.read_file(folder .. "/run.json"))
+      local run_record = gan.json.decode(basics.read(folder .. "/run.json"))
       assert.equal("terminated", run_record.status)
     end
   end)
@@ -231,7 +232,7 @@ local function in_background(words, f)
     log)))
   local pid = p:read "n"
   p:close()
-  local ok, message = pcall(f, function() return journal.read_file(log) or "" end)
+  local ok, message = pcall(f, function() return basics.read(log) or "" end)
   os.execute("kill -TERM " .. pid .. " 2>/dev/null")
   wait_for("the end of the run", function()
     return not os.execute("kill -0 " .. pid .. " 2>/dev/null")
@@ -324,7 +325,7 @@ end)
 
 describe("--watch", function()
   it("takes the functions of the changed script, keeps what was learnt, and is replayed", function()
-    local text = journal.read_file(model)
+    local text = basics.read(model)
     local script = scratch.write("watched.lua", text)
     local folder = scratch.path "watched"
     local function change(from, to)
@@ -346,8 +347,8 @@ describe("--watch", function()
       wait_for("more epochs", function() return select(2, log():gsub("twice", "")) > before + 2 end)
     end)
     -- counters went on, and the loss did not start anew
-    local _, last = journal.read_file(folder .. "/metrics.jsonl"):match '"seen":(%d+).*"seen":(%d+)'
-    local _, n = journal.read_file(folder .. "/metrics.jsonl"):gsub("\n", "")
+    local _, last = basics.read(folder .. "/metrics.jsonl"):match '"seen":(%d+).*"seen":(%d+)'
+    local _, n = basics.read(folder .. "/metrics.jsonl"):gsub("\n", "")
     assert.is_true(tonumber(last) >= n - 1)
     local out, code = run("replay " .. folder)
     assert.equal(1, code)
@@ -443,7 +444,7 @@ describe("the journal of a run", function()
     local entries = journal.entries(folder)
     assert.same({ noise = 0.6 }, entries[1].set)
     assert.equal("stop()", entries[#entries].lua)
-    local size = #journal.read_file(folder .. "/live.jsonl")
+    local size = #basics.read(folder .. "/live.jsonl")
     local late = '{"epoch":1,"from":"prompt","lua":"noise = 9","set":{"noise":9},"step":1}\n'
     local f = io.open(folder .. "/live.jsonl", "a")
     f:write(late)
@@ -453,20 +454,20 @@ describe("the journal of a run", function()
     assert.is_truthy(out:find "resumed from", out)
     assert.is_nil(out:find "noise 9")
     assert.is_truthy(out:find(("epoch %d/%d  loss [%%d.]+  noise 0%%.6"):format(more, more)), out)
-    assert.is_true(#journal.read_file(folder .. "/live.jsonl") < size)
+    assert.is_true(#basics.read(folder .. "/live.jsonl") < size)
     replays(folder)
   end)
 
   it("writes nothing down where nothing was changed, and repeats that too", function()
     local folder = scratch.path "plain"
     run(("%s --epochs 2 --lr 0.02 --out %s"):format(model, folder))
-    assert.is_nil(journal.read_file(folder .. "/live.jsonl"))
+    assert.is_nil(basics.read(folder .. "/live.jsonl"))
     local start = journal.start(folder)
     assert.equal(model, start.script)
     assert.same({ "--epochs", "2", "--lr", "0.02", "--out", folder }, start.words)
-    assert.equal(journal.read_file(model), journal.read_file(folder .. "/script.lua"))
+    assert.equal(basics.read(model), basics.read(folder .. "/script.lua"))
     local _, to = replays(folder)
-    assert.equal("finished", gan.json.decode(journal.read_file(to .. "/run.json")).status)
+    assert.equal("finished", gan.json.decode(basics.read(to .. "/run.json")).status)
     local out, code = run(("replay %s --to %s"):format(folder, to))
     assert.equal(1, code)
     assert.is_truthy(out:find "is there already")
@@ -477,7 +478,7 @@ describe("the journal of a run", function()
 
   it("tells when the replay is not the same", function()
     local folder = scratch.path "differs"
-    local script = scratch.write("clock.lua", (journal.read_file(model)
+    local script = scratch.write("clock.lua", (basics.read(model)
       :gsub("manual_seed%(opt.seed%)", "manual_seed(os.time() + os.clock() * 1e6 // 1 | 0)")))
     run(("%s --epochs 2 --out %s"):format(script, folder))
     local out, code = run(("replay %s --to %s-2"):format(folder, folder))

@@ -2,9 +2,10 @@
 -- and what is left when a process dies. tests/ranks.lua is what the processes run.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local killing = require "tests.killing"
 
-local shell, read = killing.shell, killing.read
+local shell, read = killing.shell, basics.read
 
 local program = require("tests.support").program()
 local has_mpi = shell "command -v mpirun" == 0 and shell(program .. " -e 'gan = require [[gan]] "

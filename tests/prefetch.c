@@ -15,15 +15,9 @@
 #include <unistd.h>
 
 #include "files/source.h"
+#include "tally.h"
 
 enum { ROWS = 64 };
-
-static int failures;
-
-static void check (bool ok, const char *what) {
-  printf("%s %s\n", ok ? "ok" : "not ok", what);
-  if (!ok) failures++;
-}
 
 /* A source whose rows are their own numbers, and take some time. */
 static bool fetch (gan_ctx *c, const gan_source *s, int64_t row, void *to) {
@@ -91,23 +85,24 @@ static void test_signals (gan_ctx *c) {
   gan_source s = source();
   gan_prefetch *p = gan_prefetch_open(c, &s, 4, 4);
   unsigned long long blocked = 0;
-  check(p && readers(&blocked) <= 0, "no thread before the first question");
+  report(p && readers(&blocked) <= 0, "no thread before the first question", NULL);
   for (int i = 0; i < 4; i++) ask(p, 4 * i);
   int n = 0;
   for (int i = 0; i < 1000 && n == 0; i++, usleep(1000)) n = readers(&blocked);
   if (n >= 0) {
     unsigned long long wanted = 1ull << (SIGINT - 1) | 1ull << (SIGTERM - 1);
-    check(n == 1, "one thread reads");
-    check((blocked & wanted) == wanted, "it blocks signals");
+    report(n == 1, "one thread reads", NULL);
+    report((blocked & wanted) == wanted, "it blocks signals", NULL);
   }
   signal(SIGUSR1, on_signal);
   kill(getpid(), SIGUSR1);
-  check(handled && pthread_equal(handled_by, pthread_self()), "a signal comes to the caller");
+  report(handled && pthread_equal(handled_by, pthread_self()), "a signal comes to the caller",
+         NULL);
   bool ok = true;
   for (int i = 0; i < 4; i++) ok = take(c, p, 4 * i) && ok;
-  check(ok, "rows come in the order of the questions");
+  report(ok, "rows come in the order of the questions", NULL);
   gan_prefetch_close(p);
-  check(readers(&blocked) <= 0, "closing ends the thread");
+  report(readers(&blocked) <= 0, "closing ends the thread", NULL);
 }
 
 /* ---- fork --------------------------------------------------------------------------------- */
@@ -146,7 +141,7 @@ static void test_fork (gan_ctx *c) {
     gan_prefetch_close(p);
     good += ok;
   }
-  check(good == FORKS, "parent and child both get their rows after a fork");
+  report(good == FORKS, "parent and child both get their rows after a fork", NULL);
 }
 
 static void test_child_of_its_own (gan_ctx *c) {
@@ -159,7 +154,7 @@ static void test_child_of_its_own (gan_ctx *c) {
     gan_prefetch_close(p);
     _exit(ok ? 0 : 1);
   }
-  check(exit_code(child) == 0, "a child may have a thread of its own");
+  report(exit_code(child) == 0, "a child may have a thread of its own", NULL);
 }
 
 int main (void) {
@@ -168,7 +163,7 @@ int main (void) {
   test_signals(c);
   test_fork(c);
   test_child_of_its_own(c);
-  check(gan_error(c) == GAN_OK && gan_memory(c).tensors == 0, "nothing is left");
+  report(gan_error(c) == GAN_OK && gan_memory(c).tensors == 0, "nothing is left", NULL);
   gan_close(c);
   return failures != 0;
 }

@@ -6,11 +6,12 @@
 ** usage: private   (the modules are gan.so and hosted/gan.so in the folder above the program's)
 */
 #include <dlfcn.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <lua.h>
+
+#include "tally.h"
 
 static struct {
   lua_State *(*newstate)(void);
@@ -20,13 +21,6 @@ static struct {
   const char *(*tolstring)(lua_State *L, int index, size_t *size);
   void (*close)(lua_State *L);
 } api;
-
-static int failures;
-
-static void report (bool ok, const char *name, const char *why) {
-  printf("%s - %s%s%s\n", ok ? "ok" : "not ok", name, *why ? ": " : "", why);
-  if (!ok) failures++;
-}
 
 static bool find (void *lua, const char *name, void *function) {
   void *p = dlsym(lua, name);
@@ -75,7 +69,7 @@ int main (int argc, char **argv) {
            slash ? argv[0] : ".");
   snprintf(hosted, sizeof hosted, "%s/hosted", folder);
   if (!load_lua()) {
-    printf("ok - there is no Lua library to be loaded here\n");
+    report(true, "there is no Lua library to be loaded here", NULL);
     return 0;
   }
   bool found = run(folder, train, why, sizeof why);

@@ -3,7 +3,8 @@
 
 local gan = require "gan"
 local ranks = require "gan.ranks"
-local nn, optim, loss = gan.nn, gan.optim, gan.loss
+local gan_step = require "tests.gan_step"
+local nn, optim = gan.nn, gan.optim
 
 local opt = gan.opts{
   "Cases for tests/mpi_spec.lua.",
@@ -32,23 +33,6 @@ local function convolutional()
       nn.BatchNorm2d{16}, nn.LeakyReLU{0.2}, nn.Flatten{}, nn.Dropout{0.3}, nn.Linear{64, 1} }
 end
 
---- The step of a GAN, whose losses are written with all their digits.
-local function gan_step(state, G_params)
-  local G, D, G_opt, D_opt = state.G, state.D, state.G_opt, state.D_opt
-  return function(real)
-    local fake = G(gan.randn(#real, 8))
-    D_opt:zero_grad()
-    local D_loss = loss.gan_discriminator_loss_logits(D(real), D(fake:detach()))
-    D_loss:backward()
-    D_opt:step()
-    G_opt:zero_grad()
-    local G_loss = loss.gan_generator_loss_logits(D(fake))
-    G_loss:backward{ inputs = G_params }
-    G_opt:step()
-    return { D = D_loss, G = G_loss }
-  end
-end
-
 local function make(models)
   gan.manual_seed(opt.seed)
   local G, D = models()
@@ -71,14 +55,14 @@ local function check_equal(state)
   return crc
 end
 
---- Trains both nets; a line for each step.
+--- Trains both nets; a line for each step, the losses with all their digits.
 local function train(models, rows, out, run)
   local state = make(models)
   local file = out ~= "" and ranks.writer and assert(io.open(out, "a"))
   gan.train.loop{
     epochs = opt.epochs, steps = opt.steps, run = run, compile = opt.compile, state = state,
     checkpoint = not run and { folder = opt.out, resume = false } or nil,
-    step = gan_step(state, state.G:parameters()),
+    step = gan_step(state.G, state.D, state.G_opt, state.D_opt, 8),
     batches = gan.data.batches{ gan.rand(rows, 2, 4, 4), batch_size = 32, shuffle = true,
       range = false },
     pause = function(losses)

@@ -5,109 +5,130 @@
 
 #include <string.h>
 
+#include "lanes.h"
+
 #define COLS GAN_REDUCE_COLS
 #define RUN 32 /* terms that one accumulator of the compute type adds up before it is emptied */
 
-#if defined(__AVX512F__)
-#define VBYTES 64
-#elif defined(__AVX2__)
-#define VBYTES 32
-#else
-#define VBYTES 16
-#endif
-#define VL ((int64_t)(VBYTES / sizeof(gan_real)))
+enum { VL = GAN_LANES, QL = 16 / sizeof(gan_real) };
 
-typedef gan_real vec __attribute__((vector_size(VBYTES), aligned(sizeof(gan_real)), may_alias));
+typedef gan_vec_at vec;
+typedef gan_ivec vec_bits;
 typedef gan_real quad __attribute__((vector_size(16), aligned(sizeof(gan_real)), may_alias));
+typedef gan_lane_int quad_bits __attribute__((vector_size(16)));
+
 #ifdef GAN_DOUBLE
-typedef int64_t vec_bits __attribute__((vector_size(VBYTES)));
-typedef int64_t quad_bits __attribute__((vector_size(16)));
 #define SIGN_OFF 0x7fffffffffffffffLL
-#define ABS1(v) __builtin_fabs(v)
+#define ABS(v) __builtin_fabs(v)
 #else
-typedef int32_t vec_bits __attribute__((vector_size(VBYTES)));
-typedef int32_t quad_bits __attribute__((vector_size(16)));
 #define SIGN_OFF 0x7fffffff
-#define ABS1(v) __builtin_fabsf(v)
+#define ABS(v) __builtin_fabsf(v)
 #endif
-#define QL ((int64_t)(16 / sizeof(gan_real)))
+
+/* ---- terms of sums ------------------------------------------------------------------------ */
+
+/* What the sum of this kind adds up for an element v. The kind is a constant wherever this is
+   inlined. */
+GAN_INLINE gan_real term (gan_reduce_kind kind, gan_real v, gan_real centre) {
+  switch (kind) {
+    case GAN_REDUCE_ABS: return ABS(v);
+    case GAN_REDUCE_SQUARE: return v * v;
+    case GAN_REDUCE_SQDEV: return (v - centre) * (v - centre);
+    case GAN_REDUCE_NONZERO: return v != 0 ? 1 : 0;
+    default: return v;
+  }
+}
+
+/* The same for a vector of elements. */
+#define TERMS(vec)                                                            \
+  GAN_INLINE vec vec##_terms (gan_reduce_kind kind, vec v, gan_real centre) { \
+    const vec zeros = { 0 }, ones = zeros + 1;                                \
+    switch (kind) {                                                           \
+      case GAN_REDUCE_ABS: return (vec)((vec##_bits)v & SIGN_OFF);            \
+      case GAN_REDUCE_SQUARE: return v * v;                                   \
+      case GAN_REDUCE_SQDEV: return (v - centre) * (v - centre);              \
+      case GAN_REDUCE_NONZERO: return (vec)((vec##_bits)ones & (v != zeros)); \
+      default: return v;                                                      \
+    }                                                                         \
+  }
+
+TERMS(vec)
+TERMS(quad)
 
 /* ---- sums of rows ------------------------------------------------------------------------- */
 
-static inline double quad_sum (quad v) {
+GAN_INLINE double quad_total (quad v) {
   double s = 0;
-  for (int64_t i = 0; i < QL; i++) s += v[i];
+  for (int i = 0; i < QL; i++) s += v[i];
   return s;
 }
 
-static inline double vec_sum (vec v) {
+GAN_INLINE double vec_total (vec v) {
   union {
     vec v;
-    quad q[VBYTES / 16];
+    quad q[VL / QL];
   } u = { v };
   quad s = u.q[0];
-  for (int i = 1; i < VBYTES / 16; i++) s += u.q[i];
-  return quad_sum(s);
+  for (int i = 1; i < VL / QL; i++) s += u.q[i];
+  return quad_total(s);
 }
 
-/* ONE is the term of a number v, MANY that of a vector v of type V whose bits are a B; both may use
-   the centre m. What is left of a row, and short rows, go through narrow registers: emptying a wide
-   one takes longer than the rest. */
-#define SUM_ROW(name, ONE, MANY)                                             \
-  static double name (int64_t n, const gan_real *x, double centre) {         \
-    const gan_real m = (gan_real)centre;                                     \
-    double total = 0;                                                        \
-    (void)m;                                                                 \
-    while (n >= 4 * VL) {                                                    \
-      typedef vec V;                                                         \
-      typedef vec_bits B __attribute__((unused));                            \
-      int64_t run = n / (4 * VL) < RUN ? n / (4 * VL) : RUN;                 \
-      V a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };                          \
-      for (int64_t i = 0; i < run; i++, x += 4 * VL) {                       \
-        const V *p = (const V *)x;                                           \
-        V v = p[0];                                                          \
-        a += MANY;                                                           \
-        v = p[1];                                                            \
-        b += MANY;                                                           \
-        v = p[2];                                                            \
-        c += MANY;                                                           \
-        v = p[3];                                                            \
-        d += MANY;                                                           \
-      }                                                                      \
-      total += vec_sum((a + b) + (c + d));                                   \
-      n -= run * 4 * VL;                                                     \
-    }                                                                        \
-    if (n >= QL) {                                                           \
-      typedef quad V;                                                        \
-      typedef quad_bits B __attribute__((unused));                           \
-      V a = { 0 }, b = { 0 };                                                \
-      for (; n >= 2 * QL; n -= 2 * QL, x += 2 * QL) {                        \
-        V v = ((const V *)x)[0];                                             \
-        a += MANY;                                                           \
-        v = ((const V *)x)[1];                                               \
-        b += MANY;                                                           \
-      }                                                                      \
-      if (n >= QL) {                                                         \
-        V v = *(const V *)x;                                                 \
-        a += MANY;                                                           \
-        n -= QL;                                                             \
-        x += QL;                                                             \
-      }                                                                      \
-      total += quad_sum(a + b);                                              \
-    }                                                                        \
-    for (int64_t i = 0; i < n; i++) {                                        \
-      gan_real v = x[i];                                                     \
-      total += ONE;                                                          \
-    }                                                                        \
-    return total;                                                            \
+/* The first 4 * VL * run elements. */
+GAN_INLINE double sum_vecs (gan_reduce_kind kind, int64_t run, const gan_real *x,
+                            gan_real centre) {
+  vec a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
+  for (int64_t i = 0; i < run; i++, x += 4 * VL) {
+    const vec *v = (const vec *)x;
+    a += vec_terms(kind, v[0], centre);
+    b += vec_terms(kind, v[1], centre);
+    c += vec_terms(kind, v[2], centre);
+    d += vec_terms(kind, v[3], centre);
+  }
+  return vec_total((a + b) + (c + d));
+}
+
+/* The first n / QL * QL elements. */
+GAN_INLINE double sum_quads (gan_reduce_kind kind, int64_t n, const gan_real *x,
+                             gan_real centre) {
+  quad a = { 0 }, b = { 0 };
+  for (; n >= 2 * QL; n -= 2 * QL, x += 2 * QL) {
+    const quad *v = (const quad *)x;
+    a += quad_terms(kind, v[0], centre);
+    b += quad_terms(kind, v[1], centre);
+  }
+  if (n >= QL) a += quad_terms(kind, *(const quad *)x, centre);
+  return quad_total(a + b);
+}
+
+/* What is left of a row, and short rows, go through narrow registers: emptying a wide one takes
+   longer than the rest. */
+GAN_INLINE double sum (gan_reduce_kind kind, int64_t n, const gan_real *x, gan_real centre) {
+  double total = 0;
+  while (n >= 4 * VL) {
+    int64_t run = n / (4 * VL) < RUN ? n / (4 * VL) : RUN;
+    total += sum_vecs(kind, run, x, centre);
+    x += run * 4 * VL;
+    n -= run * 4 * VL;
+  }
+  if (n >= QL) {
+    total += sum_quads(kind, n, x, centre);
+    x += n / QL * QL;
+    n %= QL;
+  }
+  for (int64_t i = 0; i < n; i++) total += term(kind, x[i], centre);
+  return total;
+}
+
+#define SUM_ROW(name, kind)                                          \
+  static double name (int64_t n, const gan_real *x, double centre) { \
+    return sum(kind, n, x, (gan_real)centre);                        \
   }
 
-SUM_ROW(sum_row, v, v)
-SUM_ROW(abs_row, ABS1(v), (V)((B)v & SIGN_OFF))
-SUM_ROW(square_row, v * v, v * v)
-SUM_ROW(sqdev_row, (v - m) * (v - m), (v - m) * (v - m))
-SUM_ROW(nonzero_row, v != 0 ? (gan_real)1 : (gan_real)0,
-        (V)((B)((V){ 0 } + 1) & (B)(v != (V){ 0 })))
+SUM_ROW(sum_row, GAN_REDUCE_SUM)
+SUM_ROW(abs_row, GAN_REDUCE_ABS)
+SUM_ROW(square_row, GAN_REDUCE_SQUARE)
+SUM_ROW(sqdev_row, GAN_REDUCE_SQDEV)
+SUM_ROW(nonzero_row, GAN_REDUCE_NONZERO)
 
 /* ---- products and extremes of rows -------------------------------------------------------- */
 
@@ -173,27 +194,33 @@ FOLD_ROW(min_row, SMALLER)
     else name##_wide(rows, cols, ld, x, centre, acc);                                        \
   }
 
-/* E(v, k) is the term of element v in column k. */
-#define SUM_COL(name, E)                                                                     \
+/* Four rows at a time, in runs that end in double. */
+GAN_INLINE void sum_cols (gan_reduce_kind kind, int64_t rows, int64_t cols, int64_t ld,
+                          const gan_real *x, const gan_real *centre, double *acc) {
+#define TERM(v) term(kind, v, kind == GAN_REDUCE_SQDEV ? centre[k] : 0)
+  gan_real part[COLS];
+  for (int64_t k = 0; k < cols; k++) acc[k] = 0;
+  for (int64_t r = 0; r < rows;) {
+    int64_t end = rows - r < 4 * RUN ? rows : r + 4 * RUN;
+    memset(part, 0, (size_t)cols * sizeof *part);
+    for (; r + 4 <= end; r += 4) {
+      const gan_real *p = x + r * ld, *q = p + ld, *u = q + ld, *w = u + ld;
+      for (int64_t k = 0; k < cols; k++)
+        part[k] += (TERM(p[k]) + TERM(q[k])) + (TERM(u[k]) + TERM(w[k]));
+    }
+    for (; r < end; r++) {
+      const gan_real *p = x + r * ld;
+      for (int64_t k = 0; k < cols; k++) part[k] += TERM(p[k]);
+    }
+    for (int64_t k = 0; k < cols; k++) acc[k] += part[k];
+  }
+#undef TERM
+}
+
+#define SUM_COL(name, kind)                                                                  \
   static void name##_wide (int64_t rows, int64_t cols, int64_t ld, const gan_real *x,        \
                            const gan_real *centre, double *acc) {                            \
-    gan_real part[COLS];                                                                     \
-    (void)centre;                                                                            \
-    for (int64_t k = 0; k < cols; k++) acc[k] = 0;                                           \
-    for (int64_t r = 0; r < rows;) {                                                         \
-      int64_t end = rows - r < 4 * RUN ? rows : r + 4 * RUN;                                 \
-      memset(part, 0, (size_t)cols * sizeof *part);                                          \
-      for (; r + 4 <= end; r += 4) {                                                         \
-        const gan_real *p = x + r * ld, *q = p + ld, *u = q + ld, *w = u + ld;               \
-        for (int64_t k = 0; k < cols; k++)                                                   \
-          part[k] += (E(p[k], k) + E(q[k], k)) + (E(u[k], k) + E(w[k], k));                  \
-      }                                                                                      \
-      for (; r < end; r++) {                                                                 \
-        const gan_real *p = x + r * ld;                                                      \
-        for (int64_t k = 0; k < cols; k++) part[k] += E(p[k], k);                            \
-      }                                                                                      \
-      for (int64_t k = 0; k < cols; k++) acc[k] += part[k];                                  \
-    }                                                                                        \
+    sum_cols(kind, rows, cols, ld, x, centre, acc);                                          \
   }                                                                                          \
   NARROW(name, PLUS)
 
@@ -211,17 +238,11 @@ FOLD_ROW(min_row, SMALLER)
   }                                                                                          \
   NARROW(name, PICK)
 
-#define ITSELF(v, k) (v)
-#define ABS(v, k) ABS1(v)
-#define SQUARE(v, k) ((v) * (v))
-#define SQDEV(v, k) (((v) - centre[k]) * ((v) - centre[k]))
-#define NONZERO(v, k) ((v) != 0 ? (gan_real)1 : (gan_real)0)
-
-SUM_COL(sum_col, ITSELF)
-SUM_COL(abs_col, ABS)
-SUM_COL(square_col, SQUARE)
-SUM_COL(sqdev_col, SQDEV)
-SUM_COL(nonzero_col, NONZERO)
+SUM_COL(sum_col, GAN_REDUCE_SUM)
+SUM_COL(abs_col, GAN_REDUCE_ABS)
+SUM_COL(square_col, GAN_REDUCE_SQUARE)
+SUM_COL(sqdev_col, GAN_REDUCE_SQDEV)
+SUM_COL(nonzero_col, GAN_REDUCE_NONZERO)
 FOLD_COL(prod_col, TIMES)
 FOLD_COL(max_col, GREATER)
 FOLD_COL(min_col, SMALLER)

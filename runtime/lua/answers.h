@@ -43,4 +43,21 @@ static inline bool again (lua_State *L, gan_lua *B) {
   return false;
 }
 
+/* Ends the frame of work that may lack memory:
+
+     do gan_frame_open(B->c);
+     while (!settled(L, B, ok = gan_save_npy(B->c, path, x)));
+
+   is done when it went well, or failed for good. */
+static inline bool settled (lua_State *L, gan_lua *B, bool ok) {
+  gan_frame_close(B->c);
+  return ok || !again(L, B);
+}
+
+/* The same for work whose result, a tensor or NULL, the handle is to hold. */
+static inline bool filled (lua_State *L, gan_lua *B, gan_handle *h, gan_tensor *t) {
+  if (t) gan_lua_fill(L, h, t);
+  return settled(L, B, t != NULL);
+}
+
 #endif

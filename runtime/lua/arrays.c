@@ -35,12 +35,8 @@ static int l_load_npy (lua_State *L) {
   gan_lua *B = gan_lua_enter(L);
   const char *path = check_path(L, 1, name);
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
-  do {
-    gan_frame_open(B->c);
-    gan_tensor *t = gan_load_npy(B->c, path);
-    if (t) gan_lua_fill(L, h, t);
-    gan_frame_close(B->c);
-  } while (!h->t && again(L, B));
+  do gan_frame_open(B->c);
+  while (!filled(L, B, h, gan_load_npy(B->c, path)));
   return h->t ? 1 : failure(L, B, name);
 }
 
@@ -51,11 +47,8 @@ static int l_save_npy (lua_State *L) {
   const char *path = check_path(L, 1, name);
   gan_tensor *x = gan_lua_check_tensor(L, B, 2, name, "x");
   bool ok;
-  do {
-    gan_frame_open(B->c);
-    ok = gan_save_npy(B->c, path, x);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  do gan_frame_open(B->c);
+  while (!settled(L, B, ok = gan_save_npy(B->c, path, x)));
   return ok ? success(L) : failure(L, B, name);
 }
 
@@ -95,8 +88,7 @@ static int load_table (lua_State *L, gan_lua *B, const char *name, const char *p
     gan_frame_open(B->c);
     ok = load(B->c, path, &x.w);
     if (ok) status = lua_pcall(L, 2, 1, 0);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  } while (!settled(L, B, ok));
   if (status != LUA_OK) return lua_error(L);
   return ok ? 1 : failure(L, B, name);
 }
@@ -110,12 +102,8 @@ static int l_load_npz (lua_State *L) {
   if (lua_isnoneornil(L, 2)) return load_table(L, B, name, path, gan_load_npz);
   const char *array = luaL_checklstring(L, 2, &length);
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
-  do {
-    gan_frame_open(B->c);
-    gan_tensor *t = gan_load_npz_member(B->c, path, array, length);
-    if (t) gan_lua_fill(L, h, t);
-    gan_frame_close(B->c);
-  } while (!h->t && again(L, B));
+  do gan_frame_open(B->c);
+  while (!filled(L, B, h, gan_load_npz_member(B->c, path, array, length)));
   return h->t ? 1 : failure(L, B, name);
 }
 
@@ -152,11 +140,8 @@ static int l_save_npz (lua_State *L) {
   gan_weights w = {0};
   lua_settop(L, 3);
   read_arrays(L, B, name, &w);
-  do {
-    gan_frame_open(B->c);
-    ok = gan_save_npz(B->c, path, &w, deflate);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  do gan_frame_open(B->c);
+  while (!settled(L, B, ok = gan_save_npz(B->c, path, &w, deflate)));
   return ok ? success(L) : failure(L, B, name);
 }
 
@@ -239,8 +224,7 @@ static int l_load_csv (lua_State *L) {
     gan_frame_open(B->c);
     ok = gan_load_csv(B->c, path, &o, &x.csv);
     if (ok) status = lua_pcall(L, 2, 3, 0);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  } while (!settled(L, B, ok));
   if (status != LUA_OK) return lua_error(L);
   return ok ? 3 : failure(L, B, name);
 }
@@ -271,12 +255,8 @@ static int l_load_wav (lua_State *L) {
                                              : check_range(L, 3, name, "frames", 0, INT64_MAX);
   gan_wav w;
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
-  do {
-    gan_frame_open(B->c);
-    gan_tensor *t = gan_load_wav(B->c, path, first - 1, frames, &w);
-    if (t) gan_lua_fill(L, h, t);
-    gan_frame_close(B->c);
-  } while (!h->t && again(L, B));
+  do gan_frame_open(B->c);
+  while (!filled(L, B, h, gan_load_wav(B->c, path, first - 1, frames, &w)));
   if (!h->t) return failure(L, B, name);
   push_wav(L, &w);
   return 2;
@@ -310,11 +290,8 @@ static int l_save_wav (lua_State *L) {
   bool ok;
   if (w.bits % 8 != 0 || (w.floating && w.bits != 32))
     gan_lua_error(L, name, "samples have 8, 16, 24 or 32 bits, floating point ones 32");
-  do {
-    gan_frame_open(B->c);
-    ok = gan_save_wav(B->c, path, x, &w);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  do gan_frame_open(B->c);
+  while (!settled(L, B, ok = gan_save_wav(B->c, path, x, &w)));
   return ok ? success(L) : failure(L, B, name);
 }
 
@@ -330,12 +307,8 @@ static int l_read_picture (lua_State *L) {
                         (int)check_range(L, 4, name, "width", 1, GAN_PICTURE_MAX),
                         lua_toboolean(L, 5)};
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
-  do {
-    gan_frame_open(B->c);
-    gan_tensor *t = gan_read_picture(B->c, path, channels, &s);
-    if (t) gan_lua_fill(L, h, t);
-    gan_frame_close(B->c);
-  } while (!h->t && again(L, B));
+  do gan_frame_open(B->c);
+  while (!filled(L, B, h, gan_read_picture(B->c, path, channels, &s)));
   return h->t ? 1 : failure(L, B, name);
 }
 
@@ -373,8 +346,7 @@ static int l_scan (lua_State *L) {
     gan_frame_open(B->c);
     ok = gan_scan_folder(B->c, path, &x.entries, &x.n);
     if (ok) status = lua_pcall(L, 1, 2, 0);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  } while (!settled(L, B, ok));
   if (status != LUA_OK) return lua_error(L);
   return ok ? 2 : failure(L, B, name);
 }

@@ -11,12 +11,8 @@
 static int push_loaded (lua_State *L, gan_lua *B, const char *name, const char *path, int option,
                         gan_tensor *(*f)(gan_ctx *c, const char *path, int option)) {
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
-  do {
-    gan_frame_open(B->c);
-    gan_tensor *t = f(B->c, path, option);
-    if (t) gan_lua_fill(L, h, t);
-    gan_frame_close(B->c);
-  } while (!h->t && again(L, B));
+  do gan_frame_open(B->c);
+  while (!filled(L, B, h, f(B->c, path, option)));
   return h->t ? 1 : failure(L, B, name);
 }
 
@@ -59,12 +55,8 @@ static int l_encode_png (lua_State *L) {
   gan_lua *B = gan_lua_enter(L);
   gan_tensor *image = gan_lua_check_tensor(L, B, 1, name, "image");
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
-  do {
-    gan_frame_open(B->c);
-    gan_tensor *png = gan_encode_png(B->c, image);
-    if (png) gan_lua_fill(L, h, png);
-    gan_frame_close(B->c);
-  } while (!h->t && again(L, B));
+  do gan_frame_open(B->c);
+  while (!filled(L, B, h, gan_encode_png(B->c, image)));
   return h->t ? 1 : failure(L, B, name);
 }
 
@@ -75,11 +67,8 @@ static int l_write_png (lua_State *L) {
   const char *path = check_path(L, 1, name);
   gan_tensor *image = gan_lua_check_tensor(L, B, 2, name, "image");
   bool ok;
-  do {
-    gan_frame_open(B->c);
-    ok = gan_write_png(B->c, path, image);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  do gan_frame_open(B->c);
+  while (!settled(L, B, ok = gan_write_png(B->c, path, image)));
   return ok ? success(L) : failure(L, B, name);
 }
 
@@ -137,11 +126,8 @@ static int l_save_safetensors (lua_State *L) {
   lua_settop(L, 3);
   read_tensors(L, B, name, &w);
   read_pairs(L, name, &w);
-  do {
-    gan_frame_open(B->c);
-    ok = gan_save_safetensors(B->c, path, &w);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  do gan_frame_open(B->c);
+  while (!settled(L, B, ok = gan_save_safetensors(B->c, path, &w)));
   return ok ? success(L) : failure(L, B, name);
 }
 
@@ -186,8 +172,7 @@ static int l_load_safetensors (lua_State *L) {
     gan_frame_open(B->c);
     ok = gan_load_safetensors(B->c, path, &x.w);
     if (ok) status = lua_pcall(L, 2, 2, 0);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  } while (!settled(L, B, ok));
   if (status != LUA_OK) return lua_error(L);
   return ok ? 2 : failure(L, B, name);
 }
@@ -247,8 +232,7 @@ static int l_list (lua_State *L) {
     gan_frame_open(B->c);
     ok = gan_scan_folder(B->c, path, &x.entries, &x.n);
     if (ok) status = lua_pcall(L, 1, 2, 0);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  } while (!settled(L, B, ok));
   if (status != LUA_OK) return lua_error(L);
   return ok ? 2 : failure(L, B, name);
 }
@@ -311,8 +295,7 @@ static int l_crc32 (lua_State *L) {
     size = (size_t)x->numel * gan_dtype_size((gan_dtype)x->dtype);
     ok = t != NULL;
     if (ok) crc = gan_crc32(crc, t->data, size);
-    gan_frame_close(B->c);
-  } while (!ok && again(L, B));
+  } while (!settled(L, B, ok));
   if (!ok) return gan_lua_raise(L, B, "files.crc32");
   lua_pushinteger(L, crc);
   return 1;

@@ -199,12 +199,8 @@ static int source_read (lua_State *L) {
   int64_t n;
   const int64_t *rows = read_rows(L, B, name, s, &n);
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
-  do {
-    gan_frame_open(B->c);
-    gan_tensor *t = read_source(B->c, s, rows, n);
-    if (t) gan_lua_fill(L, h, t);
-    gan_frame_close(B->c);
-  } while (!h->t && again(L, B));
+  do gan_frame_open(B->c);
+  while (!filled(L, B, h, read_source(B->c, s, rows, n)));
   return h->t ? 1 : failure(L, B, name);
 }
 
@@ -270,12 +266,8 @@ static int prefetch_take (lua_State *L) {
   gan_lua *B = gan_lua_enter(L);
   gan_prefetch_box *box = check_open(L, name);
   gan_handle *h = gan_lua_new_handle(L, B, lua_upvalueindex(UP_META));
-  do {
-    gan_frame_open(B->c);
-    gan_tensor *t = gan_prefetch_take(B->c, box->p);
-    if (t) gan_lua_fill(L, h, t);
-    gan_frame_close(B->c);
-  } while (!h->t && again(L, B));
+  do gan_frame_open(B->c);
+  while (!filled(L, B, h, gan_prefetch_take(B->c, box->p)));
   return h->t ? 1 : failure(L, B, name);
 }
 

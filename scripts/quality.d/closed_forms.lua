@@ -91,8 +91,8 @@ gan.train.loop{
     schedules = schedules},
 }
 
--- Least squares over all noise there is, not one draw of it, is ridge regression on clean images with
--- the noise's variance as ridge, which linear_map takes as a share of the pixels' mean variance.
+-- Least squares over all noise, not one draw of it, is ridge regression on clean images with the
+-- variance of the noise as ridge, which linear_map takes as a share of the mean variance.
 local given = noisy(test)
 local fitted = gan.metrics.linear_map(train, train, {ridge = opt.level ^ 2 * 784 / pca.total})
 local x = test - pca.mean

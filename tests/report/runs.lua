@@ -1,7 +1,8 @@
 --- Run folders for the specs of reports: what a short training leaves, and one that means ill.
 
 local gan = require "gan"
-local nn, optim, loss = gan.nn, gan.optim, gan.loss
+local gan_step = require "tests.gan_step"
+local nn, optim = gan.nn, gan.optim
 
 local runs = {}
 
@@ -16,26 +17,14 @@ function runs.train(out, given)
   local G = nn.Sequential{ name = "G", nn.Linear{ 4, 16 }, nn.BatchNorm1d{ 16 }, nn.ReLU{},
     nn.Linear{ 16, 64 }, nn.Tanh{}, nn.Unflatten{ 2, { 1, 8, 8 } } }
   local D = nn.Sequential{ name = "D", nn.Flatten{}, nn.Linear{ 64, 1 } }
-  local G_params = G:parameters()
-  local G_opt, D_opt = optim.Adam{ G_params, lr = 1e-3 }, optim.Adam{ D, lr = 1e-3 }
+  local G_opt, D_opt = optim.Adam{ G, lr = 1e-3 }, optim.Adam{ D, lr = 1e-3 }
   local run = gan.report.run{ out, options = { lr = 1e-3, seed = given.seed or 1,
     name = given.option or "plain" } }
   gan.train.loop{
     epochs = 3, run = run, quiet = true, doctor = gan.doctor{ G, D, codes = 4, say = print },
     batches = gan.data.batches{ images, batch_size = 8, range = { -1, 1 } },
     state = { G = G, D = D, G_opt = G_opt, D_opt = D_opt },
-    step = function(real)
-      local fake = G(gan.randn(#real, 4))
-      D_opt:zero_grad()
-      local D_loss = loss.gan_discriminator_loss_logits(D(real), D(fake:detach()))
-      D_loss:backward()
-      D_opt:step()
-      G_opt:zero_grad()
-      local G_loss = loss.gan_generator_loss_logits(D(fake))
-      G_loss:backward{ inputs = G_params }
-      G_opt:step()
-      return { D = D_loss, G = G_loss }
-    end,
+    step = gan_step(G, D, G_opt, D_opt, 4),
     after_epoch = function(epoch)
       run:image(("samples-%03d"):format(epoch), gan.no_grad(G:eval(), gan.randn(16, 4)),
         { range = { -1, 1 } })

@@ -11,6 +11,7 @@
 -- nothing.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local options = require "gan.options"
 local pack = require "gan.checkpoint.pack"
 
@@ -20,21 +21,12 @@ local FORMAT = "gan-lua checkpoint 1"
 local NAME = "^checkpoint%-(%d+)%.safetensors$"
 local STALE = "^checkpoint%-%d+%.safetensors%.%d+%-%d+%.tmp$"
 
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys)
-  return keys
-end
-
 -- ---- one file -------------------------------------------------------------------------------
 
 --- A checksum over texts and tensors: the format itself has none.
 local function checksum(metadata, tensors)
   local crc = gan.files.crc32(metadata.state .. "\0" .. metadata.about)
-  for _, name in ipairs(sorted_keys(tensors)) do
+  for _, name in ipairs(basics.keys(tensors)) do
     local t = tensors[name]
     crc = gan.files.crc32(("\0%s\0%s %s\0"):format(name, t:dtype(), table.concat(t:shape(), " ")),
       crc)
@@ -49,11 +41,7 @@ local script_about
 local function script()
   if script_about == nil then
     local name = type(rawget(_G, "arg")) == "table" and _G.arg[0]
-    local file = type(name) == "string" and io.open(name, "rb")
-    local text = file and file:read "a"
-    if file then
-      file:close()
-    end
+    local text = type(name) == "string" and basics.read(name)
     script_about = text and { name = name, hash = ("%08x"):format(gan.files.crc32(text)) } or false
   end
   return script_about or nil
@@ -177,7 +165,7 @@ end
 
 --- What is in the live state and not in the saved one, or the other way round.
 local function check_names(live, saved, path)
-  for _, name in ipairs(sorted_keys(saved)) do
+  for _, name in ipairs(basics.keys(saved)) do
     if live[name] == nil then
       error(("checkpoint.load: %s holds '%s', which 'state' does not name"):format(path, name), 0)
     end
@@ -228,7 +216,7 @@ function checkpoint.differences(header, current)
     result[1] = now.name .. " is not the script it was"
   end
   local before = type(header.options) == "table" and header.options or {}
-  for _, name in ipairs(sorted_keys(current or {})) do
+  for _, name in ipairs(basics.keys(current or {})) do
     if before[name] ~= nil and before[name] ~= current[name] and name ~= "resume" then
       result[#result + 1] = ("%s was %s, is %s"):format(name, tostring(before[name]),
         tostring(current[name]))

@@ -1,6 +1,7 @@
 --- gan-lua replay RUN: does a run once more, with what was changed while it ran.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local checkpoint = require "gan.checkpoint"
 local commands = require "gan.commands"
 local journal = require "gan.report.journal"
@@ -18,8 +19,8 @@ end
 
 --- The text of the script that is to be run, and its name.
 local function choose_script(opt, folder, start)
-  local text = journal.read_file(start.script)
-  local kept = journal.read_file(folder .. "/script.lua")
+  local text = basics.read(start.script)
+  local kept = basics.read(folder .. "/script.lua")
   if opt.recorded then
     if not kept or journal.hash(kept) ~= start.hash then
       commands.fail("%s/script.lua is not the script that was run", folder)
@@ -37,7 +38,7 @@ end
 --- metrics.jsonl without what the clock and the memory say.
 local function metrics(folder)
   local list = {}
-  for line in (journal.read_file(folder .. "/metrics.jsonl") or ""):gmatch "[^\n]+" do
+  for line in (basics.read(folder .. "/metrics.jsonl") or ""):gmatch "[^\n]+" do
     local values = json.decode(line)
     if type(values) == "table" then
       values.seconds, values.peak_bytes = nil, nil
@@ -85,9 +86,9 @@ local function compare(from, to)
     print "the run was killed, so there is no end of it to be compared"
     return same
   end
-  local text = journal.read_file(from .. "/weights.safetensors")
+  local text = basics.read(from .. "/weights.safetensors")
   if text then
-    tell("weights.safetensors", text == journal.read_file(to .. "/weights.safetensors"),
+    tell("weights.safetensors", text == basics.read(to .. "/weights.safetensors"),
       "the same, bit for bit")
   end
   local equal = same_checkpoints(from, to)

@@ -18,6 +18,7 @@
 --     metrics.linear_map(x, y)          least squares: the best linear denoiser, for instance
 --     metrics.summed_error(y, t)  metrics.psnr(y, t)     errors of images
 --     metrics.linear_probe{...}         a linear classifier on features
+--     metrics.classifier{...}           a small classifier of images, to judge samples by
 --     metrics.precision_at_1(queries, candidates)        of translations
 --     metrics.ngram_vectors(lists)      words by the letters they share
 --     metrics.rouge(text, reference)    of summaries

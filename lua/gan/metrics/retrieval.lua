@@ -52,7 +52,7 @@ end
 -- baseline of translation between related languages: metrics.ngram_vectors({texts, ...},
 -- {longest=3, least=1}) takes lists of texts, and returns as many tensors (#texts, width) with
 -- columns in common, one for each n-gram that at least `least` texts have. A gram weighs its count
--- times ln((1 + N) / (1 + texts that have it)).
+-- times ln((1 + N) / (1 + texts that have it)). Rows have length 1 (or 0).
 function retrieval.ngram_vectors(lists, given)
   local o = options.check("metrics.ngram_vectors", given or {}, "; longest:count=3 least:count=1")
   local columns, width, documents, total, counted = {}, 0, {}, 0, {}
@@ -91,7 +91,7 @@ function retrieval.ngram_vectors(lists, given)
       tensors[i] = tensors[i]:index_add(gan.tensor(index, { dtype = "int64" }),
         gan.tensor(values), 1)
     end
-    tensors[i] = tensors[i]:reshape(#rows, width)
+    tensors[i] = gan.l2_normalize(tensors[i]:reshape(#rows, width), { dim = 2 })
   end
   return table.unpack(tensors)
 end

@@ -2,6 +2,8 @@
 --
 -- The field numbers are those of onnx.proto (IR version 8).
 
+local basics = require "gan.basics"
+
 local proto = {}
 
 --- An integer, seven bits in a byte, the lowest first; negative ones as 64 bits.
@@ -66,7 +68,7 @@ end
 
 --- { op =, name =, inputs = names, outputs = names, attributes = by name }
 function proto.node(node)
-  local parts, names = {}, {}
+  local parts = {}
   for _, input in ipairs(node.inputs) do
     parts[#parts + 1] = text(1, input)
   end
@@ -74,11 +76,7 @@ function proto.node(node)
     parts[#parts + 1] = text(2, output)
   end
   parts[#parts + 1] = text(3, node.name) .. text(4, node.op)
-  for name in pairs(node.attributes) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, name in ipairs(basics.keys(node.attributes)) do
     parts[#parts + 1] = attribute(name, node.attributes[name])
   end
   return table.concat(parts)

@@ -1,24 +1,16 @@
 --- ??name: the source of a function, a layer or an op.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local complete = require "gan.repl.complete"
 
 local source = { typed = {} } -- the chunks of this session that define functions
-
-local function read(path)
-  local f = io.open(path, "rb")
-  local text = f and f:read "a"
-  if f then
-    f:close()
-  end
-  return text
-end
 
 --- The text in which a function was defined; nil where it is not to be found.
 local function text_of(info)
   local from, name = info.source:sub(1, 1), info.source:sub(2)
   if from == "@" then
-    return read(name), name
+    return basics.read(name), name
   elseif from == "=" then
     return gan.files.sources(name), name
   end
@@ -89,7 +81,7 @@ end
 local function of_op(record)
   local tree = find_tree()
   for _, name in ipairs(tree and gan.files.list(tree) or {}) do
-    local text = name:find "%.c$" and read(tree .. "/" .. name) or ""
+    local text = name:find "%.c$" and basics.read(tree .. "/" .. name) or ""
     local at = text:find('%.name = "' .. record.name .. '"')
       or text:find('[{(]%s*"' .. record.name .. '"%s*,')
     if at then

@@ -6,6 +6,7 @@
 -- The first picture is also what a program shows that knows no animation.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local options = require "gan.options"
 
 local apng = {}
@@ -41,13 +42,11 @@ local function chunks_of(bytes)
 end
 
 local function read_picture(path)
-  local file, message = io.open(path, "rb")
-  if not file then
+  local bytes, message = basics.read(path)
+  if not bytes then
     return nil, message
   end
-  local bytes = file:read "a"
-  file:close()
-  local list, problem = chunks_of(bytes or "")
+  local list, problem = chunks_of(bytes)
   if not list then
     return nil, ("%s: %s"):format(path, problem)
   end

@@ -18,6 +18,7 @@
 -- cannot be written (the disk is full): that is reported once, and tried again the next time.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local checkpoint = require "gan.checkpoint"
 local journal = require "gan.report.journal"
 local json = require "gan.json"
@@ -96,13 +97,9 @@ local function set_aside(out)
   end
 end
 
-local function read_file(path)
-  local f = io.open(path, "rb")
-  local text = f and f:read "a"
-  if f then
-    f:close()
-  end
-  return text or ""
+--- The metrics that a run has logged so far.
+local function logged(run)
+  return basics.read(run:path "metrics.jsonl") or ""
 end
 
 --- Makes the folder and opens its log: report.run{"runs/gan", options=opt, resume=opt.resume}.
@@ -136,7 +133,7 @@ function report.run(given)
     clock = gan.files.time(), size = 0, unwritten = "", warned = {},
     random = gan.rng_state() }, Run)
   must(gan.files.replace(self:path "options.json", json.encode(self.options) .. "\n"))
-  must(self:cut(o.resume and #read_file(self:path "metrics.jsonl") or 0))
+  must(self:cut(o.resume and #logged(self) or 0))
   self.journal = journal.open(self, o.resume)
   self.replays = plan and given_out == plan.out and plan.entries or nil
   self:finish "running"
@@ -167,7 +164,7 @@ end
 
 --- Shortens the log to its first `size` bytes, less if a line would be torn.
 function Run:cut(size)
-  local text = read_file(self:path "metrics.jsonl"):sub(1, size):match("^.*\n") or ""
+  local text = logged(self):sub(1, size):match("^.*\n") or ""
   self.unwritten = ""
   return rewrite(self, text)
 end
@@ -214,7 +211,7 @@ function Run:log(values)
       ok, message = self.metrics:flush()
     end
   else -- what an earlier attempt wrote of its lines is cut off
-    ok, message = rewrite(self, read_file(self:path "metrics.jsonl"):sub(1, self.size)
+    ok, message = rewrite(self, logged(self):sub(1, self.size)
       .. self.unwritten)
     if ok then
       self.size = self.size - #self.unwritten

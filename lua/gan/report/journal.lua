@@ -10,6 +10,7 @@
 -- again. `gan-lua replay` does it all once more.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local json = require "gan.json"
 
 local Journal = {}
@@ -17,20 +18,9 @@ Journal.__index = Journal
 
 local journal = { plan = nil } -- plan: what gan-lua replay is doing, see journal.replay
 
-local function read_file(path)
-  local f = io.open(path, "rb")
-  local text = f and f:read "a"
-  if f then
-    f:close()
-  end
-  return text
-end
-
-journal.read_file = read_file
-
 --- The object in a JSON file; an empty table where there is none.
 function journal.object(path)
-  local v = json.decode(read_file(path) or "")
+  local v = json.decode(basics.read(path) or "")
   return type(v) == "table" and v or {}
 end
 
@@ -45,7 +35,7 @@ function journal.script()
   if type(arg) ~= "table" or type(arg[0]) ~= "string" or arg[-1] == nil then
     return nil
   end
-  local text = read_file(arg[0])
+  local text = basics.read(arg[0])
   return text and arg[0], text
 end
 
@@ -68,7 +58,7 @@ end
 --- The records of a folder's live.jsonl, in order; broken lines are left out.
 function journal.entries(folder)
   local list = {}
-  for line in (read_file(folder .. "/live.jsonl") or ""):gmatch "([^\n]*)\n" do
+  for line in (basics.read(folder .. "/live.jsonl") or ""):gmatch "([^\n]*)\n" do
     local entry = json.decode(line)
     if is_entry(entry) then
       list[#list + 1] = entry
@@ -101,7 +91,7 @@ end
 
 --- How a folder's run was started, or nil and a message.
 function journal.start(folder)
-  local text = read_file(folder .. "/start.json")
+  local text = basics.read(folder .. "/start.json")
   local start = text and json.decode(text)
   if not text then
     return nil, folder .. ": there is no start.json, so this run cannot be repeated"
@@ -129,7 +119,7 @@ function journal.open(run, resume)
     os.remove(self.folder .. "/live.jsonl")
     os.remove(self.folder .. "/start.json")
   end
-  self.size = #(read_file(self.folder .. "/live.jsonl") or "")
+  self.size = #(basics.read(self.folder .. "/live.jsonl") or "")
   if not name then
     return self
   end
@@ -165,7 +155,7 @@ end
 --- The text that was kept by a name; of the run that is repeated while one is.
 function Journal:script(name)
   local folder = journal.plan and journal.plan.from or self.folder
-  return read_file(folder .. "/" .. name)
+  return basics.read(folder .. "/" .. name)
 end
 
 --- Adds a record. What cannot be written is reported once.
@@ -184,7 +174,7 @@ end
 
 --- Goes back to the first `size` bytes: what was done after a checkpoint is taken back with it.
 function Journal:cut(size)
-  local text = read_file(self.folder .. "/live.jsonl")
+  local text = basics.read(self.folder .. "/live.jsonl")
   if text and #text > size then
     self:write("live.jsonl", text:sub(1, size):match "^.*\n" or "")
   end

@@ -1,5 +1,7 @@
 --- Pictures within a page: which of them, and as what.
 
+local basics = require "gan.basics"
+
 local pictures = {}
 
 local LIMIT = 6 * 2 ^ 20 -- bytes of pictures in a page
@@ -29,15 +31,6 @@ function pictures.base64(s)
   return table.concat(out)
 end
 
-local function read_file(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read "a"
-  if file then
-    file:close()
-  end
-  return text
-end
-
 local function size_of(path)
   local file = io.open(path, "rb")
   local size = file and file:seek "end"
@@ -49,7 +42,7 @@ end
 
 --- A picture as an address that holds all of it; nil when it cannot be read or is no PNG.
 function pictures.inline(path)
-  local bytes = read_file(path)
+  local bytes = basics.read(path)
   if not bytes or bytes:sub(1, 8) ~= "\137PNG\r\n\26\n" then
     return nil
   end

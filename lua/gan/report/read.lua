@@ -2,6 +2,7 @@
 -- an error.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local json = require "gan.json"
 
 local read = {}
@@ -140,12 +141,7 @@ function read.run(folder)
   run.result, run.models = object(run, "result.json"), object(run, "model.json")
   read_log(run)
   run.axis = axis(run)
-  local names = {}
-  for name in pairs(run.names) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  run.names = names
+  run.names = basics.keys(run.names)
   read_pictures(run)
   return run
 end

@@ -2,6 +2,7 @@
 -- which somebody who trusts it has named.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local blueprint = require "gan.nn.blueprint"
 local json = require "gan.json"
 local module = require "gan.nn.module"
@@ -56,13 +57,11 @@ end
 -- ---- from the folder ------------------------------------------------------------------------
 
 local function read_json(path)
-  local file, message = io.open(path, "rb")
-  if not file then
+  local text, message = basics.read(path)
+  if not text then
     return nil, message
   end
-  local text = file:read "a"
-  file:close()
-  local value, problem = json.decode(text or "")
+  local value, problem = json.decode(text)
   if type(value) ~= "table" then
     return nil, path .. ": " .. (problem or "no JSON object")
   end
@@ -73,11 +72,7 @@ local function plan_of(described, name, folder)
   local models = type(described.models) == "table" and described.models or {}
   local entry = models[name]
   if type(entry) ~= "table" then
-    local names = {}
-    for key in pairs(models) do
-      names[#names + 1] = key
-    end
-    table.sort(names)
+    local names = basics.keys(models)
     return nil, ("%s has no model '%s'; it has %s"):format(folder, name,
       #names > 0 and table.concat(names, ", ") or "none")
   elseif not entry.plan then

@@ -7,6 +7,7 @@
 -- each answer, idle ones after a few seconds; the number of open ones is limited.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local page = require "gan.report.page"
 local read = require "gan.report.read"
 
@@ -40,12 +41,8 @@ local function plain(status)
 end
 
 local function encode(a, with_body)
-  local names, out = {}, { ("HTTP/1.1 %d %s\r\n"):format(a.status, reasons[a.status]) }
-  for name in pairs(a.fields) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  local out = { ("HTTP/1.1 %d %s\r\n"):format(a.status, reasons[a.status]) }
+  for _, name in ipairs(basics.keys(a.fields)) do
     out[#out + 1] = ("%s: %s\r\n"):format(name, a.fields[name])
   end
   out[#out + 1] = "\r\n"
@@ -76,11 +73,7 @@ local function picture(self, index, file)
   local folder = self.folders[math.tointeger(tonumber(index)) or 0]
   for _, name in ipairs(folder and gan.files.list(folder) or {}) do
     if name == file and name:find "%.png$" then
-      local f = io.open(folder .. "/" .. name, "rb")
-      local bytes = f and f:read "a"
-      if f then
-        f:close()
-      end
+      local bytes = basics.read(folder .. "/" .. name)
       if bytes and bytes:sub(1, 8) == "\137PNG\r\n\26\n" then
         return answer(200, bytes, "image/png")
       end

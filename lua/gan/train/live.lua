@@ -12,6 +12,7 @@
 -- random numbers. Names and fields alone (losses.G, G_opt.lr) are not written.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local colour = require "gan.repl.colour"
 local journal = require "gan.report.journal"
 local progress = require "gan.train.progress"
@@ -219,7 +220,7 @@ end
 --- Reads the script again (name: a text kept in the run folder). What comes of it is printed.
 function Live:read_script(name)
   local path = self.source:sub(2)
-  local text = name and self.run and self.run.journal:script(name) or journal.read_file(path)
+  local text = name and self.run and self.run.journal:script(name) or basics.read(path)
   if name and self.run and text then
     self.run.journal:keep_script(text)
   end
@@ -241,7 +242,7 @@ end
 
 --- Notices a change of the script, or reads it because somebody asks for it.
 function Live:reload(from)
-  local text = journal.read_file(self.source:sub(2))
+  local text = basics.read(self.source:sub(2))
   if not text then
     return self.warn(self.source:sub(2) .. " cannot be read; the run goes on with what it has")
   end
@@ -262,7 +263,7 @@ function Live:watch_script()
     return
   end
   self.looked = now
-  local text = journal.read_file(self.source:sub(2))
+  local text = basics.read(self.source:sub(2))
   if text and text ~= "" and text ~= self.text then
     self:reload "watch"
   end
@@ -307,7 +308,7 @@ function Live:start()
     last = entry.lua:match '^reload "(.-)"' or last
   end
   local path = self.source:sub(2)
-  if last and journal.read_file(path) ~= journal.read_file(self.run:path(last)) then
+  if last and basics.read(path) ~= basics.read(self.run:path(last)) then
     self.warn(("%s is not the script that the run read last, %s: it goes on with the former")
       :format(path, self.run:path(last)))
   end
@@ -386,11 +387,7 @@ function Live:is_interactive()
 end
 
 local function greet(self)
-  local names = {}
-  for name in pairs(self.state) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
+  local names = basics.keys(self.state)
   names[#names + 1] = "opt losses epoch step"
   self.say(("paused after step %d, epoch %d: %s"):format(self.position.steps, self.position.epoch,
     progress.losses(self.losses)))
@@ -479,7 +476,7 @@ function Live.new(o)
     self.watch = false
   end
   self.snapshot = reload.snapshot(first, self.source)
-  self.text = self.watch and journal.read_file(self.source:sub(2))
+  self.text = self.watch and basics.read(self.source:sub(2))
   self.env = setmetatable({}, {
     __index = function(_, name) return self:get(name) end,
     __newindex = function(_, name, v) self:set(name, v) end,

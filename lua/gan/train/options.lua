@@ -18,6 +18,7 @@
 -- A script whose options include {"out", folder} and {"resume", false} continues runs: with
 -- --resume, options that are not given have the values of the run in that folder (options.json).
 
+local basics = require "gan.basics"
 local json = require "gan.json"
 local options = require "gan.options"
 
@@ -143,11 +144,8 @@ end
 
 --- The options with which the run in a folder was started, as far as they are declared the same.
 local function saved_options(declared, folder)
-  local file, result = io.open(folder .. "/options.json", "rb"), {}
-  local saved = file and json.decode(file:read "a")
-  if file then
-    file:close()
-  end
+  local text, result = basics.read(folder .. "/options.json"), {}
+  local saved = text and json.decode(text)
   for name, v in pairs(type(saved) == "table" and saved or {}) do
     local field = declared.by_name[name]
     local kind = field and kind_of(field[2])

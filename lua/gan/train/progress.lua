@@ -3,6 +3,7 @@
 --     epoch 3/20 [=========>          ] 214/469  84/s  d 1.212  g 0.934  2:31 left
 
 local gan = require "gan"
+local basics = require "gan.basics"
 
 local Progress = {}
 Progress.__index = Progress
@@ -20,12 +21,8 @@ end
 
 --- Losses by name, in alphabetical order: "d 1.212  g 0.934".
 local function losses(values)
-  local names, parts = {}, {}
-  for name in pairs(values) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  for i, name in ipairs(names) do
+  local parts = {}
+  for i, name in ipairs(basics.keys(values)) do
     parts[i] = ("%s %.4g"):format(name, values[name])
   end
   return table.concat(parts, "  ")

@@ -2,6 +2,7 @@
 -- the whole batch, and what is done when the job ends early.
 
 local gan = require "gan"
+local basics = require "gan.basics"
 local checkpoint = require "gan.checkpoint"
 local pack = require "gan.checkpoint.pack"
 local ranks = require "gan.ranks"
@@ -22,20 +23,11 @@ local function common_state(state)
   return pack.pack(common)
 end
 
-local function sorted_names(t)
-  local names = {}
-  for name in pairs(t) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
 --- Ranks that do not begin alike would train different models.
 local function check_alike(state)
   local text, tensors = common_state(state)
   local crc = gan.files.crc32(text .. gan.rng_state())
-  for _, name in ipairs(sorted_names(tensors)) do
+  for _, name in ipairs(basics.keys(tensors)) do
     crc = gan.files.crc32(tensors[name], gan.files.crc32(name, crc))
   end
   local sum = ranks.job.sum_numbers{ crc }[1] -- exact: 32 bits each
@@ -78,7 +70,7 @@ end
 
 --- The means over the whole batch of the losses of the ranks.
 local function average(values)
-  local names, numbers = sorted_names(values), {}
+  local names, numbers = basics.keys(values), {}
   for i, name in ipairs(names) do
     local v = values[name]
     numbers[i] = (gan.is_tensor(v) and v:item() or v) * ranks.part
@@ -109,7 +101,7 @@ end
 --- Remembers the state at the beginning of a step.
 local function remember(self)
   local text, tensors = common_state(self.state)
-  local names, list = sorted_names(tensors), {}
+  local names, list = basics.keys(tensors), {}
   for i, name in ipairs(names) do
     list[i] = tensors[name]
   end
