@@ -17,6 +17,7 @@ local opt = gan.opts{
   {"units", 1000, "hidden units"},
   {"epochs", 10, "passes over the training images"},
   {"probe_epochs", 20, "passes of the classifier"},
+  {"copies", 0, "of each image, moved by up to a pixel, that the classifier learns from as well"},
   {"batch_size", 128, "images in a batch"},
   {"lr", 1e-3, "learning rate"},
   {"data", "fashion_mnist", "what to learn", choices = {"fashion_mnist", "mnist"}},
@@ -97,20 +98,26 @@ gan.train.loop{
   state = {net = net, adam = adam, schedule = schedule, progress = progress},
 }
 
--- logistic regression on the features, on the pixels, and on untrained features of the same kind
-local function probe(x, y)
-  local wrong, _, classifier = gan.metrics.linear_probe{x, train.labels, y, test.labels,
-    classes = 10, epochs = opt.probe_epochs, standardize = false, decay = 0}
+-- logistic regression on the features, on the pixels, and on untrained features of the same kind,
+-- of the training images and of moved copies
+local images, labels = {train.images}, {train.labels}
+for copy = 1, opt.copies do
+  images[copy + 1], labels[copy + 1] = gan.data.augment.shift{1}(train.images), train.labels
+end
+images, labels = gan.cat(images, {dim = 1}), gan.cat(labels, {dim = 1})
+local function probe(features_of)
+  local wrong, _, classifier = gan.metrics.linear_probe{features_of(images), labels,
+    features_of(test.images), test.labels, classes = 10, epochs = opt.probe_epochs,
+    standardize = false, decay = 1e-4}
   return wrong, classifier
 end
 local function pixels(images) return images:flatten(2):to(gan.config.real) / 255 end
-local wrong, classifier = probe(features(train.images), features(test.images))
+local wrong, classifier = probe(features)
 assert(gan.data.save_npz(run:path "probe.npz",
   {weight = classifier.weight:detach(), bias = classifier.bias:detach()}))
 nn.init.kaiming_uniform_(layer.weight)
 local result = {
-  error = wrong, pixels = (probe(pixels(train.images), pixels(test.images))),
-  untrained = (probe(features(train.images), features(test.images))),
+  error = wrong, pixels = (probe(pixels)), untrained = (probe(features)),
 }
 run:result(result)
 print(("wrong test images of a linear classifier: %.2f %% by these features, %.2f %% by untrained "

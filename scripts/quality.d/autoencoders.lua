@@ -106,8 +106,8 @@ local rows = {
   { id = "A7", title = "sparse features (winner-take-all, Makhzani and Frey 2015: 1.20 %)",
     minutes = 12,
     seeds = 3,
-    within(8, example("sparse", "sparse", "--data mnist --compile --epochs 60 "
-      .. "--eval-active 100", FEW)),
+    within(8, example("sparse", "sparse", "--data mnist --compile --epochs 50 "
+      .. "--copies 2 --probe-epochs 10", FEW)),
     bars = {
       { value = "sparse.error", text = "wrong test images (share)", below = true, must = 0.02,
         target = 0.014, stretch = 0.012, test = 0.08 },
