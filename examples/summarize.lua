@@ -15,7 +15,7 @@ local nn, optim, loss = gan.nn, gan.optim, gan.loss
 
 local opt = gan.opts{
   "Trains an auto-encoder of sentences and summarises manual pages by their codes.",
-  {"words", 2000, "of the vocabulary, the most frequent"},
+  {"words", 1000, "of the vocabulary, the most frequent"},
   {"code", 64, "width of a sentence's code"},
   {"hidden", 512, "units between words and code"},
   {"drop", 0.6, "share of a sentence's words that the encoder does not see"},
