@@ -111,7 +111,7 @@ local function probe(features_of)
     standardize = false, decay = 1e-4}
   return wrong, classifier
 end
-local function pixels(images) return images:flatten(2):to(gan.config.real) / 255 end
+local function pixels(x) return x:flatten(2):to(gan.config.real) / 255 end
 local wrong, classifier = probe(features)
 assert(gan.data.save_npz(run:path "probe.npz",
   {weight = classifier.weight:detach(), bias = classifier.bias:detach()}))

@@ -3,10 +3,11 @@
 
 local gan = require "gan"
 local fails = require("tests.support").fails
+local gan_step = require "tests.gan_step"
 local cases = require "tests.doctor.cases"
 local measure = require "gan.doctor.measure"
 local verdict = require "gan.doctor.verdict"
-local nn, optim, loss = gan.nn, gan.optim, gan.loss
+local nn, optim = gan.nn, gan.optim
 
 local function first(diagnoses)
   return diagnoses[1] and diagnoses[1].doctor, diagnoses[1] and diagnoses[1].sentence
@@ -18,21 +19,7 @@ local function small()
   local G = nn.Sequential{ nn.Linear{ 4, 8 }, nn.BatchNorm1d{ 8 }, nn.ReLU{}, nn.Linear{ 8, 3 } }
   local D = nn.Sequential{ nn.spectral_norm(nn.Linear{ 3, 8 }), nn.LeakyReLU{ 0.2 },
     nn.Dropout{ 0.3 }, nn.Linear{ 8, 1 } }
-  local G_params = G:parameters()
-  local G_opt, D_opt = optim.Adam{ G_params }, optim.Adam{ D }
-  local function step(real)
-    local fake = G(gan.randn(#real, 4))
-    local D_loss = loss.gan_discriminator_loss_logits(D(real), D(fake:detach()))
-    D_opt:zero_grad()
-    D_loss:backward()
-    D_opt:step()
-    local G_loss = loss.gan_generator_loss_logits(D(fake))
-    G_opt:zero_grad()
-    G_loss:backward{ inputs = G_params }
-    G_opt:step()
-    return { D = D_loss, G = G_loss }
-  end
-  return G, D, step
+  return G, D, gan_step(G, D, optim.Adam{ G }, optim.Adam{ D }, 4)
 end
 
 local function digest(G, D)
@@ -184,6 +171,25 @@ describe("what the doctor measures", function()
     assert.equal(1, measure.reference(crowded:slice(1, 1, 128):tile(2, 1)).copies)
   end)
 
+  it("has numbers for data that are always the same", function()
+    local same = gan.ones(256, 3)
+    local ref = measure.reference(same)
+    assert.equal(1, ref.copies)
+    for name, v in pairs(measure.samples(gan.rand(64, 3), ref)) do
+      assert.is_true(v == v and math.abs(v) < math.huge, name)
+    end
+    assert.equal(0, measure.copies(gan.rand(64, 3), same)) -- far from the only one there is
+  end)
+
+  it("sees that a bounded layer cannot reach the data", function()
+    local real = gan.tensor{ -1, -1, 0, 1 }
+    assert.equal(0.5, measure.bounds(real, gan.tensor{ 0.0001, 0.9, 0.5, 0.2 }).beyond) -- sigmoid
+    assert.equal(0, measure.bounds(real, gan.tensor{ -0.9999, 0.9999 }).beyond)
+    assert.equal(0.5, measure.bounds(real * 100 + 100, gan.tensor{ -0.3, 1 }).beyond)
+    assert.equal(0, measure.bounds(real * 100, gan.tensor{ -0.3, 0.5 }).beyond) -- on its way
+    assert.equal(0, measure.bounds(real * 100, gan.tensor{ -3, 5 }).beyond)
+  end)
+
   it("is how far weights and samples have gone", function()
     local before, after = gan.full({ 4 }, 2), gan.full({ 4 }, 2.5)
     assert.equal(0.25, measure.change({ after }, { gan.ones(9), before }, 2))
@@ -206,7 +212,15 @@ describe("a diagnosis", function()
     end
     return list
   end
-  local doctor = { reference = { copies = 0, rank = 10 } }
+  local doctor = { reference = { copies = 0, rank = 10 }, told = {} }
+
+  it("about the data leaves the word to what comes of them", function()
+    local repeated = { reference = { copies = 0.9, rank = 10 }, told = {} }
+    local records = history(40, function() return { pair = 0.05 } end)
+    assert.equal("duplicate data", (verdict.of(records, repeated)))
+    repeated.told["duplicate data"] = true
+    assert.equal("mode collapse", (verdict.of(records, repeated)))
+  end)
 
   it("needs a reason that lasts", function()
     assert.is_nil((verdict.of(history(40), doctor)))
@@ -239,8 +253,16 @@ describe("a diagnosis", function()
       return { form = "score", score_range = 1.2 ^ i }
     end), doctor)))
     assert.equal("mode collapse", of{ pair = 0.05 })
-    assert.equal("mode collapse", of{ rank = 1.2 })
-    assert.equal("mode collapse", of{ used = 0.2 })
+    assert.equal("mode collapse", of{ rank = 1.2, coverage = 0.4 })
+    assert.equal("mode collapse", of{ used = 0.2, coverage = 0.4 })
+    assert.is_nil((of{ used = 0.4, rank = 1.2, coverage = 0.9 })) -- what is covered is not left out
+    assert.equal("data out of range", of{ beyond = 0.3, low = 0, high = 1 })
+    assert.equal("labels exchanged", of{ order = 0, real_score = -5, fake_score = 5, gap = 2,
+      turn = -0.1 })
+    assert.equal("discriminator too weak", of{ order = 0, real_score = -5, fake_score = 5, gap = 2,
+      turn = 0.1 }) -- it runs after G
+    assert.equal("discriminator too strong", of{ order = 1, real_score = 11, fake_score = -1,
+      gap = 0.5 })
     local function wanders(back)
       return (verdict.of(history(40, function(i)
         return { jump = i % 2 == 0 and 0.6 or 0.1, back = i % 2 == 0 and back or 0.5, used = 0.55,

@@ -78,7 +78,8 @@ local function discriminator(o)
   return D
 end
 
---- Trains by the recipe o and returns the doctor's diagnoses in order, and the doctor.
+--- Trains by the recipe o and returns the doctor's diagnoses in order, the doctor, and a function
+-- that makes n samples.
 function cases.run(o)
   local G, D = (o.generator or generator)(o), (o.discriminator or discriminator)(o)
   local G_params = G:parameters()
@@ -88,7 +89,12 @@ function cases.run(o)
   if o.sgd then -- a step as small as the gradient; Adam makes faint ones strong
     G_opt = optim.SGD{ G_params, lr = o.sgd }
   end
-  local objective = (o.probability and loss.probability or loss.adversarial)[o.loss]
+  local objective = o.objective or (o.probability and loss.probability or loss.adversarial)[o.loss]
+  local latent = o.latent or function(n) return gan.randn(n, o.code) end
+  local average = o.ema and optim.EMA{ G, decay = o.ema, warmup = true }
+  local function sample(codes)
+    return average and average:use(G, codes) or G(codes)
+  end
   local function judge(x)
     return D(gan.adversarial.pack(x, o.pack or 1))
   end
@@ -112,22 +118,25 @@ function cases.run(o)
   local function step(real)
     local D_loss
     for _ = 1, o.d_steps or 1 do
-      D_loss = train_D(real, gan.no_grad(G, gan.randn(#real, o.code)))
+      D_loss = train_D(real, gan.no_grad(G, latent(#real)))
     end
-    local fake = G(gan.randn(#real, o.code))
+    local fake = G(latent(#real))
     G_opt:zero_grad()
     local G_loss = objective.generator(judge(fake), judge(real):detach())
     G_loss:backward{ inputs = G_params }
     G_opt:step()
+    if average then
+      average:update()
+    end
     return { D = D_loss, G = G_loss }
   end
   for _ = 1, o.converge or 0 do -- D learns while G stands still
     gan.scope(function()
-      train_D(o.data(o.batch), gan.no_grad(G, gan.randn(o.batch, o.code)))
+      train_D(o.data(o.batch), gan.no_grad(G, latent(o.batch)))
     end)
   end
-  local doctor = gan.doctor{ G, D, codes = o.code, score = judge, say = function() end,
-    share = o.share }
+  local doctor = gan.doctor{ G, D, codes = o.codes or o.code, score = judge, sample = sample,
+    say = function() end, share = o.share }
   local stepper = gan.compile{ step, notify = function() end }
   for _ = 1, o.steps do
     gan.scope(function()
@@ -138,7 +147,7 @@ function cases.run(o)
       break
     end
   end
-  return doctor.diagnoses, doctor
+  return doctor.diagnoses, doctor, function(n) return sample(latent(n)) end
 end
 
 -- ---- recipes ----------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
 -- How often the doctor is right: gan-lua tests/doctor/suite.lua [PART OF A NAME]
--- Trains every case of tests/doctor/cases.lua and more.lua, takes minutes, and prints a table. Ends
--- with an error when fewer than eleven of twelve failures are named right, or more than one in
--- twelve healthy runs has an alarm. "more" as the part of a name: the cases of more.lua alone.
+-- Trains every case of tests/doctor/cases.lua, more.lua and textbook.lua, takes minutes, and prints
+-- a table. Ends with an error when fewer than eleven of twelve failures are named right, or more
+-- than one in twelve healthy runs has an alarm. "more" or "textbook" as the part of a name: the
+-- cases of that file alone.
 local gan = require "gan"
 local cases = require "tests.doctor.cases"
-local more = require "tests.doctor.more"
 
-local only = arg[1] ~= "more" and arg[1] or nil
+local more, textbook = require "tests.doctor.more", require "tests.doctor.textbook"
+local sets = { cases, more, textbook }
+local alone = ({ more = more, textbook = textbook })[arg[1]]
+local only = not alone and arg[1] or nil
 gan.manual_seed(tonumber(arg[2]) or 1)
 
 local function show(name, diagnoses, right, doctor, seconds)
@@ -56,8 +59,11 @@ local function count(list, judge)
 end
 
 local function join(name)
-  local list = arg[1] == "more" and {} or table.move(cases[name], 1, #cases[name], 1, {})
-  return table.move(more[name], 1, #more[name], #list + 1, list)
+  local list = {}
+  for _, set in ipairs(alone and { alone } or sets) do
+    table.move(set[name], 1, #set[name], #list + 1, list)
+  end
+  return list
 end
 
 local found, failing = count(join "failing", function(case, diagnoses)

@@ -16,8 +16,9 @@
 -- without it. It looks more rarely where its share of the time would exceed a fiftieth and, for the
 -- whole run, six hundredths of a second: less than 3 % of any run of six seconds and more.
 --
--- Kinds of diagnoses: nan, duplicate data, divergence, vanishing gradient, discriminator too
--- strong, discriminator too weak, cycling, mode collapse, memorisation.
+-- Kinds of diagnoses: nan, duplicate data, data out of range, divergence, vanishing gradient,
+-- labels exchanged, discriminator too strong, discriminator too weak, cycling, mode collapse,
+-- memorisation.
 
 local gan = require "gan"
 local measure = require "gan.doctor.measure"
@@ -209,8 +210,8 @@ local function explain_nan(self, name, real)
   elseif parameter then
     tell(self, "nan", ("%s: every layer computes finite numbers with the weights of a moment ago, "
       .. "but an update has ruined the weights; the first is %s"):format(sentence, parameter),
-      "lower the learning rates, clip the gradients, and keep roots and norms in the losses away "
-      .. "from zero")
+      "lower the learning rates, clip the gradients, and keep logarithms, roots and norms in the "
+      .. "losses away from zero")
   else
     tell(self, "nan", sentence .. ": the layers compute finite numbers, the loss itself does not",
       "use losses on logits, and keep logarithms and roots in the loss away from zero")
@@ -276,6 +277,15 @@ local function follow(self, rows)
   return jump, back
 end
 
+--- By how much D has changed its mind on the same samples since the last check: above 0 where it
+-- tells them apart better.
+local function turn(self, real, fake, now)
+  swap_snapshot(self)
+  local _ <close> = setmetatable({}, { __close = function() swap_snapshot(self) end })
+  local before = measure.scores(self.score(real, true), self.score(fake, false))
+  return now.real - now.fake - (before.real - before.fake)
+end
+
 local function examine(self, losses, real)
   if #real > SAMPLES then
     real = real:slice(1, 1, SAMPLES)
@@ -289,9 +299,14 @@ local function examine(self, losses, real)
   r.step, r.form = self.steps, self.form
   r.order, r.real_score, r.fake_score = scores.order, scores.real, scores.fake
   r.score_size, r.score_range = scores.size, scores.high - scores.low
+  local bounds = measure.bounds(real, fake)
+  r.low, r.high, r.beyond = bounds.low, bounds.high, bounds.beyond
   r.gradient = measure.gradient(self.G_params)
   r.G_size, r.D_size = measure.size(self.G_params), measure.size(self.D_params)
   r.G_growth, r.D_growth = r.G_size / self.G_start, r.D_size / self.D_start
+  if self.snapshot_step and verdict.is_contrary(r) then
+    r.turn = turn(self, real, fake, scores)
+  end
   self.checks = (self.checks or 0) + 1
   if self.checks % 10 == 0 then
     r.copies = measure.copies(rows, self.bank)
@@ -395,7 +410,8 @@ end
 
 --- The latest measurements, or nil: fields order (share of pairs that D puts in the right order),
 -- real_score, fake_score, gradient (arriving at G, root mean square), pair, near, rank (diversity),
--- precision, coverage, used (clusters), gap, copies.
+-- precision, coverage, used (clusters), gap, copies, low and high (the samples' extremes), beyond
+-- (share of real numbers beyond them where the samples touch a bound).
 function Doctor:latest()
   return self.history[#self.history]
 end

@@ -9,6 +9,8 @@ local WIDE = 128  -- samples of more numbers are projected
 local WIDTH = 64  -- to so many
 local NEIGHBOUR = 5
 local CLUSTERS = 16
+local TOUCH = 1e-3 -- so near to a bound are saturated numbers
+local MARGIN = 0.1 -- real numbers may lie so far beyond it
 local SAME = 1e-5 -- of the mean distance: what rounding makes of copies that were projected
 
 --- A fixed random projection of rows of `width` numbers, which keeps distances roughly; nil where
@@ -131,11 +133,26 @@ function measure.samples(fake, ref)
   local precision, coverage = precision_and_coverage(d, ref.radius)
   local used = clusters_in_use(fake, ref.centers)
   return {
-    pair = pair / math.max(ref.pair, 1e-30), near = near / math.max(ref.near, 1e-6 * ref.pair),
+    pair = pair / math.max(ref.pair, 1e-30),
+    near = near / math.max(ref.near, 1e-6 * ref.pair, 1e-30),
     rank = effective_rank(fake), precision = precision / math.max(ref.precision, 1e-3),
     coverage = coverage / math.max(ref.coverage, 1e-3), used = used / ref.used,
     gap = gap(d, ref.pair, pair),
   }
+end
+
+--- Where G's last layer bounds its samples: their extremes, and the share of real numbers beyond
+-- a bound that they touch. Tanh, sigmoid and ReLU end at -1, 0 and 1.
+function measure.bounds(real, fake)
+  local low, high = fake:amin():item(), fake:amax():item()
+  local beyond = 0
+  if high <= 1 and high > 1 - TOUCH then
+    beyond = to_real(gan.gt(real, 1 + MARGIN)):mean():item()
+  end
+  if low >= 0 and low < TOUCH or low >= -1 and low < -1 + TOUCH then
+    beyond = beyond + to_real(gan.lt(real, low - MARGIN)):mean():item()
+  end
+  return { low = low, high = high, beyond = beyond }
 end
 
 --- The share of fakes that are copies: four times nearer to a row of the bank than that row is to
@@ -147,6 +164,7 @@ function measure.copies(fake, bank)
   -- and copies of it; products lose half the digits of distances (see common.squared)
   local itself = gan.le(d, (bank:size(2) > 16 and 5e-3 or SAME) * d:mean():item())
   local usual = (d + to_real(itself) * 1e30):amin{ 2 }
+  usual = gan.where(gan.lt(usual, 1e29), usual, gan.zeros_like(usual)) -- there is no other
   return to_real(gan.lt(near:sqrt(), usual * 0.25)):mean():item()
 end
 

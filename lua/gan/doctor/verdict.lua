@@ -1,8 +1,9 @@
 --- From the history of measurements to a diagnosis.
 --
 -- A record is one check: see gan.doctor.measure. Every rule looks at the latest records and gives
--- the numbers of its sentence, or nil. The first rule that applies has the word. Thresholds hold
--- for samples of which a perfect generator would have 1 everywhere; they are wide, because a false
+-- the numbers of its sentence, or nil. The first rule that applies has the word; one about the data
+-- (`once`) has it a single time, and then leaves it to what comes of them. Thresholds hold for
+-- samples of which a perfect generator would have 1 everywhere; they are wide, because a false
 -- alarm costs trust.
 
 local verdict = {}
@@ -44,33 +45,64 @@ local function is_far(r)
   return r.gap > 0.1
 end
 
+--- Half of the real samples have one of G's nearby: nothing has collapsed, however few directions
+-- or clusters they fill.
+local function covers(r)
+  return r.coverage >= 0.5
+end
+
 --- One of the nets learns so much slower than the other (fields of their movements) that it might
 -- as well stand still.
 local function stands_still(r, slow, fast)
   return r[slow] and r[fast] > 0 and r[slow] < 0.01 * r[fast]
 end
 
---- How sure D is, where its output is a probability or a logit: 0.99 and more for both kinds.
+local function logit(p)
+  p = math.max(1e-7, math.min(1 - 1e-7, p))
+  return math.log(p / (1 - p))
+end
+
+--- Whether D is sure, where its output is a probability or a logit: it gives both kinds the right
+-- sign, and as wide a margin as between probabilities of 0.99 and 0.01. The two need not lie evenly
+-- around 0: after a bias of D, a margin of the same width misleads G no less.
 local function is_sure(r)
+  local real, fake = r.real_score, r.fake_score
   if r.form == "probability" then
-    return r.real_score > 0.99 and r.fake_score < 0.01
-  elseif r.form == "logit" then
-    return r.real_score > 4.6 and r.fake_score < -4.6
+    real, fake = logit(real), logit(fake)
+  elseif r.form ~= "logit" then
+    return false
   end
-  return false
+  return real > 0 and fake < 0 and real - fake > 9.2
+end
+
+--- Whether D says the contrary of what is so, and is sure of it: because it is taught so, or
+-- because G gets away from it.
+function verdict.is_contrary(r)
+  local apart = r.fake_score - r.real_score
+  return r.order < 0.02 and r.gap > 0.25 and apart > (r.form == "probability" and 0.8 or 4)
 end
 
 local rules = {}
 
-rules[1] = { "duplicate data", function(_, doctor)
+rules[#rules + 1] = { "duplicate data", function(_, doctor)
   local copies = doctor.reference.copies
   if copies > 0.3 then
-    return ("the training data repeat themselves: %.0f %% of the real samples have an exact copy "
-      .. "among the few hundred looked at"):format(100 * copies)
+    return ("the training data repeat themselves, or are few: %.0f %% of the real samples have an "
+      .. "exact copy among the few hundred looked at"):format(100 * copies)
   end
-end, "check how the data are loaded and shuffled; a generator can only learn what is there" }
+end, "check how the data are loaded and shuffled; a generator can only learn what is there, and "
+  .. "learns a few samples by heart", once = true }
 
-rules[2] = { "divergence", function(history)
+rules[#rules + 1] = { "data out of range", function(history)
+  local now = history[#history]
+  if lasting(history, PATIENCE, function(r) return (r.beyond or 0) > 0.05 end) then
+    return ("G's samples stay between %.3g and %.3g, and %.0f %% of the real numbers lie beyond: G "
+      .. "ends with a layer that cannot make them"):format(now.low, now.high, 100 * now.beyond)
+  end
+end, "scale the data to the range of G's last layer (-1 to 1 for tanh, 0 to 1 for a sigmoid), or "
+  .. "end G with a linear layer", once = true }
+
+rules[#rules + 1] = { "divergence", function(history)
   local now = history[#history]
   if lasting(history, 3, function(r)
     return r.G_growth > 8 or r.form ~= "probability" and r.score_size > 1e5
@@ -80,7 +112,7 @@ rules[2] = { "divergence", function(history)
   end
 end, "divide both learning rates by ten, or bound D: spectral norm, R1, a gradient penalty" }
 
-rules[3] = { "vanishing gradient", function(history)
+rules[#rules + 1] = { "vanishing gradient", function(history)
   local now = history[#history]
   local early = history.early_gradient
   if not now.gradient or not early then
@@ -102,7 +134,7 @@ rules[3] = { "vanishing gradient", function(history)
 end, "use the non-saturating loss, hinge or a Wasserstein GAN instead of minimax, or weaken D: "
   .. "fewer d_steps, a lower learning rate, instance noise" }
 
-rules[4] = { "discriminator too strong", function(history)
+rules[#rules + 1] = { "discriminator too strong", function(history)
   local now = history[#history]
   local before = mean(history, "score_range", #history - 2 * PATIENCE + 1, #history - PATIENCE)
   if before and now.form ~= "probability" and lasting(history, PATIENCE, function(r)
@@ -120,7 +152,19 @@ rules[4] = { "discriminator too strong", function(history)
   end
 end, "lower D's learning rate, or penalise its slope (R1, a gradient penalty)" }
 
-rules[5] = { "discriminator too weak", function(history)
+rules[#rules + 1] = { "labels exchanged", function(history)
+  local now = history[#history]
+  local before = mean(history, "gap", #history - 2 * PATIENCE + 1, #history - PATIENCE)
+  if lasting(history, 2 * PATIENCE, function(r)
+    return verdict.is_contrary(r) and (r.turn or 0) < 0
+  end) and mean(history, "gap", #history - PATIENCE + 1, #history) > 0.9 * before then
+    return ("D learns to take G's samples for more real than the real ones, with mean scores of "
+      .. "%.3g and %.3g, and G does not come nearer to the data"):format(now.fake_score,
+      now.real_score)
+  end
+end, "look at the labels and signs in D's loss and G's: both must call the same samples real" }
+
+rules[#rules + 1] = { "discriminator too weak", function(history)
   local now = history[#history]
   if now.step >= WARM_UP and lasting(history, PATIENCE, function(r)
     return stands_still(r, "D_move", "G_move") and r.order < 0.9 and r.gap > 0.25
@@ -137,18 +181,18 @@ rules[5] = { "discriminator too weak", function(history)
   end
 end, "raise D's learning rate, give it more units or more d_steps, or take away regularisation" }
 
-rules[6] = { "mode collapse", function(history, doctor)
+rules[#rules + 1] = { "mode collapse", function(history, doctor)
   local now, rank = history[#history], doctor.reference.rank
   local narrow = 1 + 0.2 * (rank - 1)
   if now.step >= WARM_UP and rank > 1.5
-    and lasting(history, 2 * PATIENCE, function(r) return r.rank < narrow end)
+    and lasting(history, 2 * PATIENCE, function(r) return r.rank < narrow and not covers(r) end)
     and not rising(history, "rank", PATIENCE) then
     return ("G's samples fill %.1f directions, the real ones %.1f: G has too little capacity, or "
       .. "has collapsed"):format(now.rank, rank)
   end
 end, "give G more units and layers, and a code of more numbers" }
 
-rules[7] = { "discriminator too strong", function(history)
+rules[#rules + 1] = { "discriminator too strong", function(history)
   local now = history[#history]
   if now.step >= WARM_UP and lasting(history, 2 * PATIENCE, function(r)
     return stands_still(r, "G_move", "D_move") and is_far(r) and r.order > 0.98
@@ -168,7 +212,7 @@ rules[7] = { "discriminator too strong", function(history)
 end, "lower D's learning rate, smooth its labels, add instance noise or dropout, or penalise its "
   .. "slope (R1)" }
 
-rules[8] = { "cycling", function(history)
+rules[#rules + 1] = { "cycling", function(history)
   if #history < 12 or history[#history].step < WARM_UP then
     return
   end
@@ -188,7 +232,7 @@ rules[8] = { "cycling", function(history)
 end, "lower both learning rates or the momentum (betas[1] = 0), average G's weights, unroll D, or "
   .. "use a Wasserstein GAN with gradient penalty" }
 
-rules[9] = { "mode collapse", function(history)
+rules[#rules + 1] = { "mode collapse", function(history)
   local now = history[#history]
   if now.step < WARM_UP then
     return
@@ -198,7 +242,7 @@ rules[9] = { "mode collapse", function(history)
     return ("G makes the same few samples whatever the code: their mean distance is %.2g of that "
       .. "of real ones"):format(now.pair)
   elseif lasting(history, 2 * PATIENCE, function(r)
-    return r.used < 0.5 or r.precision > 0.7 and r.coverage < 0.35
+    return r.used < 0.5 and not covers(r) or r.precision > 0.7 and r.coverage < 0.35
   end) and not rising(history, "coverage", PATIENCE) and not rising(history, "used", PATIENCE) then
     return ("G leaves out modes: its samples cover %.0f %% of what real ones do and fall into "
       .. "%.0f %% of their clusters"):format(100 * now.coverage, 100 * now.used)
@@ -206,7 +250,7 @@ rules[9] = { "mode collapse", function(history)
 end, "give D several samples at a time (adversarial.pack), use a Wasserstein GAN with gradient "
   .. "penalty, unroll D, or give G more capacity" }
 
-rules[10] = { "memorisation", function(history)
+rules[#rules + 1] = { "memorisation", function(history)
   local now = history[#history]
   if (now.copies or 0) > 0.5 and (history.copied or 0) >= 2 then
     return ("%.0f %% of G's samples are copies of training samples"):format(100 * now.copies)
@@ -217,7 +261,10 @@ end, "use more data or differentiable augmentation (adversarial.augment), a smal
 --- The diagnosis of a history: kind, sentence, advice; nil for a run in which nothing is wrong.
 function verdict.of(history, doctor)
   for _, rule in ipairs(rules) do
-    local sentence, kind = rule[2](history, doctor)
+    local sentence, kind
+    if not (rule.once and doctor.told[rule[1]]) then
+      sentence, kind = rule[2](history, doctor)
+    end
     if sentence then
       return kind or rule[1], sentence, rule[3]
     end
