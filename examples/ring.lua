@@ -3,7 +3,8 @@
 -- goes round between. What makes it right is a penalty of the discriminator's slope at real
 -- samples (R1): strong in the beginning, so that the samples spread over all modes, then fainter
 -- and fainter, so that they gather in them. Without it (--r1 0) modes are lost; with --pack 2 the
--- discriminator judges two samples at a time (PacGAN).
+-- discriminator judges two samples at a time (PacGAN). A discriminator that sees only positions is
+-- blind to how samples lie within a mode; it gets them as waves too, the longest first.
 --
 --   gan-lua examples/ring.lua --compile --out runs/ring
 
@@ -20,7 +21,7 @@ local opt = gan.opts{
   {"loss", "non_saturating", "objective", choices = {"minimax", "non_saturating",
     "least_squares", "hinge", "relativistic"}},
   {"r1", 0.1, "weight of the penalty in the beginning, of a ring of radius 1"},
-  {"r1_end", 1e-6, "and after four fifths of the training"},
+  {"r1_end", 1e-5, "and after four fifths of the training"},
   {"pack", 1, "samples that D judges together"},
   {"width", 128, "units of the hidden layers"},
   run = "runs/ring",
@@ -47,13 +48,14 @@ local function draw_real(n)
   return centers:index_select(gan.randint(n, {hi = #points})) + gan.randn(n, 2) * std
 end
 
-local w, code = opt.width, 2
+local w, code = opt.width, 16
+local OCTAVES = 6 -- the shortest wave is about as long as a Gaussian is wide
 local G = nn.Sequential{ name = "G",
   nn.Linear{code, w}, nn.ReLU{}, nn.Linear{w, w}, nn.ReLU{}, nn.Linear{w, w}, nn.ReLU{},
   nn.Linear{w, 2},
 }
 local D = nn.Sequential{ name = "D",
-  nn.Linear{2 * opt.pack, w}, nn.LeakyReLU{0.2},
+  nn.Linear{(2 + 4 * OCTAVES) * opt.pack, w}, nn.LeakyReLU{0.2},
   nn.Linear{w, w}, nn.LeakyReLU{0.2}, nn.Linear{w, w}, nn.LeakyReLU{0.2},
   nn.Linear{w, 1},
 }
@@ -65,8 +67,26 @@ local objective = loss.adversarial[opt.loss]
 local r1 = gan.tensor(opt.r1) -- a tensor, because it changes from step to step
 local unit = (edge / 1.3) ^ 2 -- larger data have smaller slopes
 
+-- A position x as D sees it: x, and sin and cos of 2^k pi x / edge, weighted (Tancik et al. 2020).
+-- Without the short waves (k = 5) D cannot tell a mode's width, with them from the start modes are
+-- lost: they come in one after another (Lin et al. 2021).
+local weights = gan.zeros(1, 2 + 4 * OCTAVES)
+weights:slice(2, 1, 2):fill_(1)
+
+local function let_in(part)
+  for k = 0, OCTAVES - 1 do
+    local share = math.max(0, math.min(1, 10 * part - 1 - k)) -- from a tenth of the training on
+    weights:slice(2, 3 + 4 * k, 6 + 4 * k):fill_(share * 2 ^ (-k / 2))
+  end
+end
+
 local function judge(x)
-  return D(gan.adversarial.pack(x, opt.pack))
+  local waves = {x}
+  for k = 0, OCTAVES - 1 do
+    local angle = x * (2 ^ k * math.pi / edge)
+    waves[#waves + 1], waves[#waves + 2] = angle:sin(), angle:cos()
+  end
+  return D(gan.adversarial.pack(gan.cat(waves, {dim = 2}) * weights, opt.pack))
 end
 
 local function step(real)
@@ -96,6 +116,7 @@ local function batches()
   local part = place.step / (1000 * opt.epochs)
   local rate = opt.lr * math.max(0.5 + 0.5 * math.cos(math.pi * math.min(part, 1)), 1e-3)
   G_opt.lr, D_opt.lr = rate, rate
+  let_in(part)
   r1:fill_(unit * opt.r1 * (opt.r1_end / math.max(opt.r1, opt.r1_end)) ^ math.min(1, part / 0.8))
   return draw_real(opt.batch_size)
 end

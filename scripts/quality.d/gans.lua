@@ -26,7 +26,7 @@ end
 -- within three standard deviations, and a spread of 0.974 among them: samples drawn together too
 -- much would have more, and less.
 local function mixture(row, name, modes, kl, options)
-  row[#row + 1] = example(name, "ring", options, modes > 8 and "--epochs 12" or "--epochs 6")
+  row[#row + 1] = example(name, "ring", options, modes > 8 and "--epochs 16" or "--epochs 8")
   local function bar(value, text, limits)
     limits.value, limits.text = name .. "." .. value, name .. ": " .. text
     row.bars[#row.bars + 1] = limits
@@ -42,8 +42,8 @@ end
 
 local ring = { id = "G1", title = "eight Gaussians on a ring (PacGAN: 7.9 modes, KL .07; "
   .. "VEEGAN: 8, 52.9 %)", minutes = 20, seeds = 5, bars = {} }
-mixture(ring, "one", 8, 0.02, "--epochs 80")
-mixture(ring, "two", 8, 0.02, "--epochs 80 --radius 2")
+mixture(ring, "one", 8, 0.02, "--epochs 40")
+mixture(ring, "two", 8, 0.02, "--epochs 40 --radius 2")
 
 local grid = { id = "G2", title = "twenty-five Gaussians on a grid (PacGAN: 24.8 modes, KL .04)",
   minutes = 20, seeds = 5, bars = {} }
