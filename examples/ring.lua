@@ -69,13 +69,15 @@ local unit = (edge / 1.3) ^ 2 -- larger data have smaller slopes
 
 -- A position x as D sees it: x, and sin and cos of 2^k pi x / edge, weighted (Tancik et al. 2020).
 -- Without the short waves (k = 5) D cannot tell a mode's width, with them from the start modes are
--- lost: they come in one after another (Lin et al. 2021).
+-- lost: they come in one after another (Lin et al. 2021), each in a tenth of the training, or in
+-- 4000 steps where that is more.
 local weights = gan.zeros(1, 2 + 4 * OCTAVES)
 weights:slice(2, 1, 2):fill_(1)
 
-local function let_in(part)
+local function let_in(step)
+  local came = step / math.max(4000, 100 * opt.epochs) - 1
   for k = 0, OCTAVES - 1 do
-    local share = math.max(0, math.min(1, 10 * part - 1 - k)) -- from a tenth of the training on
+    local share = math.max(0, math.min(1, came - k))
     weights:slice(2, 3 + 4 * k, 6 + 4 * k):fill_(share * 2 ^ (-k / 2))
   end
 end
@@ -116,7 +118,7 @@ local function batches()
   local part = place.step / (1000 * opt.epochs)
   local rate = opt.lr * math.max(0.5 + 0.5 * math.cos(math.pi * math.min(part, 1)), 1e-3)
   G_opt.lr, D_opt.lr = rate, rate
-  let_in(part)
+  let_in(place.step)
   r1:fill_(unit * opt.r1 * (opt.r1_end / math.max(opt.r1, opt.r1_end)) ^ math.min(1, part / 0.8))
   return draw_real(opt.batch_size)
 end
