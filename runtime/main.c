@@ -36,7 +36,8 @@ static int exit_code; /* of a script that ends with an error; 0: EXIT_FAILURE */
 
 /*
 ** What a signal does. DEFERRED: it waits in `pending`, at which a training loop looks after every
-** step. PROMPTING, at a prompt in such a loop: Ctrl-C stops the line, SIGTERM does so and waits.
+** step. PROMPTING, at a prompt in such a loop: Ctrl-C stops the line, one that ends the program
+** (SIGTERM, or SIGHUP of a terminal that is closed) does so and waits.
 */
 enum { PLAIN, DEFERRED, PROMPTING };
 static volatile sig_atomic_t mode;
@@ -53,10 +54,18 @@ static void stop (lua_State *L, lua_Debug *ar) {
   luaL_error(L, "interrupted!");
 }
 
+/* What is done at signals that end the program, unless whoever started us has them ignored. */
+static void on_ending (void (*action)(int)) {
+  static const int endings[] = {SIGTERM, SIGHUP};
+  for (int i = 0; i < 2; i++)
+    if (signal(endings[i], action) == SIG_IGN) signal(endings[i], SIG_IGN);
+}
+
 /*
 ** A signal may arrive in any thread, and only the main one may touch the state: others pass it on.
-** After the first Ctrl-C a second one ends the program, should a long operation not come back.
-** SIGTERM comes here only while signals are deferred, or at a prompt meanwhile.
+** After the first Ctrl-C a second one ends the program, should a long operation not come back. A
+** terminal that is closed may say so twice: the second SIGHUP is nothing new. Signals that end the
+** program come here only while they are deferred, or at a prompt meanwhile.
 */
 static void on_interrupt (int sig) {
   int events = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
@@ -65,23 +74,25 @@ static void on_interrupt (int sig) {
     return;
   }
   signal(SIGINT, SIG_DFL);
-  if (mode == DEFERRED || sig == SIGTERM) {
-    signal(SIGTERM, SIG_DFL);
+  if (mode == DEFERRED || sig != SIGINT) {
+    on_ending(SIG_DFL);
+    if (sig == SIGHUP) signal(SIGHUP, SIG_IGN);
     pending = sig;
   }
   if (reading) siglongjmp(at_prompt, 1);
   if (mode != DEFERRED) lua_sethook(main_state, stop, events, 1);
 }
 
-static void catch_sigterm (bool wanted) {
-  void (*old)(int) = signal(SIGTERM, wanted ? on_interrupt : SIG_DFL);
-  if (old == SIG_IGN) signal(SIGTERM, SIG_IGN); /* whoever started us does not want it */
+/* Ends the program as the signal would have done at once. */
+static void end_by (int sig) {
+  signal(sig, SIG_DFL);
+  raise(sig);
 }
 
 /*
-** program.defer(how) -> the value before. From defer(true) to defer(false), Ctrl-C and SIGTERM do
-** not stop the program: it asks program.pending(). A second signal stops it at once. In between,
-** from defer "prompt" to defer(true), Ctrl-C stops what is done, and SIGTERM also ends reading.
+** program.defer(how) -> the value before. From defer(true) to defer(false), Ctrl-C, SIGTERM and
+** SIGHUP do not stop the program: it asks program.pending(). A second signal stops it at once. In
+** between, from defer "prompt" to defer(true), Ctrl-C stops what is done, the others end reading.
 */
 static int program_defer (lua_State *L) {
   int before = mode, to = lua_type(L, 1) == LUA_TSTRING ? PROMPTING : lua_toboolean(L, 1);
@@ -93,15 +104,15 @@ static int program_defer (lua_State *L) {
   taken = false;
   mode = to;
   if (!pending) {
-    catch_sigterm(to != PLAIN);
+    on_ending(to != PLAIN ? on_interrupt : SIG_DFL);
     if (to != PLAIN) signal(SIGINT, on_interrupt);
   }
   if (to != PLAIN || !sig) return 1;
-  if (sig == SIGTERM) raise(sig); /* it came after the last question */
+  if (sig != SIGINT) end_by(sig); /* it came after the last question */
   return luaL_error(L, "interrupted!");
 }
 
-/* program.pending() -> the exit code for the signal that came, 130 or 143; nil: none came */
+/* program.pending() -> the exit code for the signal that came: 129, 130 or 143; nil: none came */
 static int program_pending (lua_State *L) {
   if (!pending) return 0;
   taken = true;
@@ -193,7 +204,7 @@ static int docall (lua_State *L, int narg, int nres) {
     mode = PLAIN;
     pending = 0;
     taken = false;
-    catch_sigterm(false);
+    on_ending(SIG_DFL);
   }
   lua_remove(L, base);
   return status;
@@ -553,7 +564,7 @@ static char *read_line (const char *prompt) {
 
 /*
 ** reader.read(prompt) -> line; nil at the end of the input; false when Ctrl-C abandoned the line,
-** or when SIGTERM came since the prompt was opened.
+** or when a signal that ends the program came since the prompt was opened.
 */
 static int reader_read (lua_State *L) {
   const char *prompt = luaL_checkstring(L, 1);
@@ -604,9 +615,9 @@ static int reader_call (lua_State *L) {
   int status;
   luaL_checkany(L, 1);
   status = docall(L, lua_gettop(L) - 1, LUA_MULTRET);
-  if (status != LUA_OK && exit_code == 128 + SIGTERM) { /* whoever sent it wants no prompt */
-    report(L, status);
-    raise(SIGTERM);
+  if (status != LUA_OK && (exit_code == 128 + SIGTERM || exit_code == 128 + SIGHUP)) {
+    report(L, status); /* whoever sent the signal wants no prompt */
+    end_by(exit_code - 128);
   }
   lua_pushboolean(L, status == LUA_OK);
   lua_insert(L, 1);

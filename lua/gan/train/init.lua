@@ -70,7 +70,8 @@ end
 
 -- ---- leaving ----------------------------------------------------------------------------------
 
--- In the program gan-lua, Ctrl-C and SIGTERM wait for the end of the step; see runtime/main.c.
+-- In the program gan-lua, Ctrl-C, SIGTERM and SIGHUP wait for the end of the step; see
+-- runtime/main.c.
 -- Other hosts have their own ways: what they raise ends the loop at once.
 local function program()
   return package.loaded["gan.program"]
@@ -107,8 +108,8 @@ local function leave_if_asked(loop, asked)
       and loop.live:prompt() then
     return
   end
-  code = asked and code or program().pending() or code -- SIGTERM may have ended the prompt
-  local text = ("%s after step %d of the run"):format(code == 143 and "terminated" or "interrupted",
+  code = asked and code or program().pending() or code -- a signal may have ended the prompt
+  local text = ("%s after step %d of the run"):format(code == 130 and "interrupted" or "terminated",
     loop.position.steps)
   if ranks.job then
     together.elect(loop)
@@ -215,7 +216,7 @@ local function abandon(o, loop, e)
   end
   local at_once = not loop.stopped and tostring(e):find("interrupted!", 1, true)
   if o.run then
-    o.run:finish(loop.stopped == 143 and "terminated" or (loop.stopped or at_once)
+    o.run:finish((loop.stopped or 130) ~= 130 and "terminated" or (loop.stopped or at_once)
       and "interrupted" or "failed: " .. tostring(e))
   end
   if at_once and not o.quiet and (o.run or loop.saver) then
@@ -298,7 +299,8 @@ end
 --                where they accumulate over several steps, do that inside one.
 --   checkpoint   {folder = the run's, every = seconds, keep = 2, resume = run's}. Written every
 --                minute (less often if that took more than a twentieth of the time), at the end of
---                an epoch, and when Ctrl-C or SIGTERM ends the run after the step under way
+--                an epoch, and when Ctrl-C, SIGTERM or SIGHUP ends the run after the step under
+--                way
 --   compile      true: the step is recorded and replayed (gan.compile), which changes nothing but
 --                its speed; a step for which that cannot be done says so and runs as it is
 --   doctor       a gan.doctor, which is shown every step
