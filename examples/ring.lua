@@ -3,8 +3,11 @@
 -- goes round between. What makes it right is a penalty of the discriminator's slope at real
 -- samples (R1): strong in the beginning, so that the samples spread over all modes, then fainter
 -- and fainter, so that they gather in them. Without it (--r1 0) modes are lost; with --pack 2 the
--- discriminator judges two samples at a time (PacGAN). A discriminator that sees only positions is
--- blind to how samples lie within a mode; it gets them as waves too, the longest first.
+-- discriminator judges two samples at a time (PacGAN).
+--
+-- The discriminator is two nets. The one that sees positions keeps the modes' shares right, but is
+-- blind to how samples lie within a mode; the other sees positions as waves, and keeps the modes as
+-- wide as they are. Alone it loses modes.
 --
 --   gan-lua examples/ring.lua --compile --out runs/ring
 
@@ -54,11 +57,13 @@ local G = nn.Sequential{ name = "G",
   nn.Linear{code, w}, nn.ReLU{}, nn.Linear{w, w}, nn.ReLU{}, nn.Linear{w, w}, nn.ReLU{},
   nn.Linear{w, 2},
 }
-local D = nn.Sequential{ name = "D",
-  nn.Linear{(2 + 4 * OCTAVES) * opt.pack, w}, nn.LeakyReLU{0.2},
-  nn.Linear{w, w}, nn.LeakyReLU{0.2}, nn.Linear{w, w}, nn.LeakyReLU{0.2},
-  nn.Linear{w, 1},
-}
+local function critic(inputs)
+  return nn.Sequential{
+    nn.Linear{inputs * opt.pack, w}, nn.LeakyReLU{0.2}, nn.Linear{w, w}, nn.LeakyReLU{0.2},
+    nn.Linear{w, w}, nn.LeakyReLU{0.2}, nn.Linear{w, 1},
+  }
+end
+local D = nn.Sequential{ name = "D", critic(2), critic(2 + 4 * OCTAVES) }
 local G_params, D_params = G:parameters(), D:parameters()
 local G_opt = optim.Adam{G_params, lr = opt.lr, betas = {0.5, 0.999}}
 local D_opt = optim.Adam{D_params, lr = opt.lr, betas = {0.5, 0.999}}
@@ -67,10 +72,9 @@ local objective = loss.adversarial[opt.loss]
 local r1 = gan.tensor(opt.r1) -- a tensor, because it changes from step to step
 local unit = (edge / 1.3) ^ 2 -- larger data have smaller slopes
 
--- A position x as D sees it: x, and sin and cos of 2^k pi x / edge, weighted (Tancik et al. 2020).
--- Without the short waves (k = 5) D cannot tell a mode's width, with them from the start modes are
--- lost: they come in one after another (Lin et al. 2021), each in a tenth of the training, or in
--- 4000 steps where that is more.
+-- A position x as waves: x, and sin and cos of 2^k pi x / edge, weighted (Tancik et al. 2020). They
+-- come in one after another, the longest first (Lin et al. 2021), each in a tenth of the training,
+-- or in 4000 steps where that is more.
 local weights = gan.zeros(1, 2 + 4 * OCTAVES)
 weights:slice(2, 1, 2):fill_(1)
 
@@ -82,13 +86,19 @@ local function let_in(step)
   end
 end
 
-local function judge(x)
-  local waves = {x}
+local function waves(x)
+  local parts = {x}
   for k = 0, OCTAVES - 1 do
     local angle = x * (2 ^ k * math.pi / edge)
-    waves[#waves + 1], waves[#waves + 2] = angle:sin(), angle:cos()
+    parts[#parts + 1], parts[#parts + 2] = angle:sin(), angle:cos()
   end
-  return D(gan.adversarial.pack(gan.cat(waves, {dim = 2}) * weights, opt.pack))
+  return gan.cat(parts, {dim = 2}) * weights
+end
+
+--- Logits (N / pack, 2): of the positions, and of the waves.
+local function judge(x)
+  local function pack(y) return gan.adversarial.pack(y, opt.pack) end
+  return gan.cat({D[1](pack(x)), D[2](pack(waves(x)))}, {dim = 2})
 end
 
 local function step(real)
@@ -153,7 +163,7 @@ end
 gan.train.loop{
   epochs = opt.epochs, steps = opt.steps, minutes = opt.minutes, batches = batches, run = run,
   step = step, compile = opt.compile, after_epoch = after,
-  doctor = gan.doctor{G, D, codes = code, score = judge},
+  doctor = gan.doctor{G, D, codes = code, score = function(x) return judge(x):mean{2} end},
   state = {G = G, D = D, G_opt = G_opt, D_opt = D_opt, average = average, place = place,
     frames = frames},
 }
