@@ -56,10 +56,10 @@ local rows = {
 
   { id = "A3", title = "layer-wise pre-training of sigmoid units from small weights", minutes = 30,
     seeds = 1,
-    within(13, example("with", "pretraining", "--data mnist --compile --epochs 80 "
-      .. "--layer-epochs 5", "--epochs 8 --layer-epochs 1 --images 20000")),
-    within(13, example("without", "pretraining", "--data mnist --compile --epochs 80 "
-      .. "--no-pretrain", "--epochs 8 --images 20000")),
+    within(13, example("with", "pretraining", "--data mnist --compile --epochs 44 "
+      .. "--layer-epochs 4 --eps 1e-2", "--epochs 8 --layer-epochs 1 --images 20000")),
+    within(13, example("without", "pretraining", "--data mnist --compile --epochs 44 "
+      .. "--no-pretrain --eps 1e-2", "--epochs 8 --images 20000")),
     derived = { gain = function(v) return v["without.error"] - v["with.error"] end },
     bars = {
       { value = "with.error", text = "with pre-training: error", below = true, must = 4,
