@@ -63,7 +63,7 @@ local rows = {
     derived = { gain = function(v) return v["without.error"] - v["with.error"] end },
     bars = {
       { value = "with.error", text = "with pre-training: error", below = true, must = 4,
-        test = 20 },
+        test = 25 },
       { value = "without.error", text = "control, without: error", must = 25, test = 45 },
       { value = "gain", text = "error without less error with", must = 21, test = 25 },
     } },
