@@ -1,14 +1,6 @@
 local gan = require "gan"
 local nn = gan.nn
-
-local function keys(t)
-  local list = {}
-  for key in pairs(t) do
-    list[#list + 1] = key
-  end
-  table.sort(list)
-  return list
-end
+local keys = require("gan.basics").keys
 
 local function close(a, b, tol)
   assert.same(a:shape(), b:shape())
